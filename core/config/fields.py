@@ -1,0 +1,205 @@
+"""How a setting is declared, and how everything else asks what was declared.
+
+A setting is one pydantic field made by `setting(...)`. From it come JSON, validation,
+form widgets, tooltips, search, `--set path=value` and the settings reference.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
+
+Level = Literal["basic", "all"]
+Kind = Literal["", "folder", "file", "save_file", "model", "text", "prompt", "paragraph"]
+Condition = Mapping[str, tuple[Any, ...]]
+
+
+def tr(text: str) -> str:
+    """Mark a string for translation; returns it unchanged (core has no Qt)."""
+    return text
+
+
+class Settings(BaseModel):
+    """Base of every group of settings: checks on assignment, refuses unknown names."""
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, allow_inf_nan=False)
+
+
+def setting(
+    default: Any,
+    *,
+    title: str,
+    help: str,
+    level: Level = "all",
+    unit: str = "",
+    group: str = "",
+    when: Condition | None = None,
+    ready: bool = True,
+    kind: Kind = "",
+    labels: Mapping[Any, str] | None = None,
+    empty: str = "",
+    **constraints: Any,
+) -> Any:
+    """Declare one setting; returns a pydantic field.
+
+    level: shown in the Basic form or only in All. when: path -> values under which the
+    setting applies, all must hold; inside a list item (a concept, a sample prompt) paths are
+    relative to the item, elsewhere to the job. ready: False while no code obeys it; it is then
+    part of the format but never shown. kind: which editor a string gets. labels: how each
+    choice is called. empty: what an empty value means, shown greyed in the field.
+    constraints: pydantic's ge, gt, le, lt, multiple_of, min_length, max_length, pattern.
+    """
+    extra = {
+        "level": level,
+        "unit": unit,
+        "group": group,
+        "when": dict(when or {}),
+        "ready": ready,
+        "kind": kind,
+        "labels": dict(labels or {}),
+        "empty": empty,
+    }
+    if callable(default):
+        return Field(
+            default_factory=default,
+            title=title,
+            description=help,
+            json_schema_extra={"limner": extra},
+            **constraints,
+        )
+    return Field(
+        default,
+        title=title,
+        description=help,
+        json_schema_extra={"limner": extra},
+        **constraints,
+    )
+
+
+@dataclass(frozen=True)
+class SettingInfo:
+    """Everything that was declared about one setting.
+
+    path: dotted, with `[]` for list items, such as `training.learning_rate` or
+    `concepts[].prompt.source`. type: bool, int, float, str, `choice`, or `list`.
+    optional: None is allowed. minimum/maximum with *_open True when the bound itself is not
+    allowed.
+    """
+
+    path: str
+    type: Literal["bool", "int", "float", "str", "choice", "list"]
+    default: Any
+    title: str
+    help: str
+    level: Level
+    unit: str
+    group: str
+    when: Condition
+    ready: bool
+    kind: Kind
+    optional: bool
+    choices: tuple[Any, ...] = ()
+    labels: Mapping[Any, str] = field(default_factory=dict)
+    empty: str = ""
+    minimum: float | None = None
+    minimum_open: bool = False
+    maximum: float | None = None
+    maximum_open: bool = False
+    multiple_of: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.rsplit(".", 1)[-1]
+
+    def label_of(self, choice: Any) -> str:
+        """How a choice is called in the interface."""
+        return self.labels.get(choice, str(choice))
+
+    def range_text(self) -> str:
+        """The allowed range in words, such as `above 0, at most 1`; empty when unbounded."""
+        parts = []
+        if self.minimum is not None:
+            parts.append(f"{'above' if self.minimum_open else 'at least'} {self.minimum:g}")
+        if self.maximum is not None:
+            parts.append(f"{'below' if self.maximum_open else 'at most'} {self.maximum:g}")
+        if self.multiple_of is not None:
+            parts.append(f"a multiple of {self.multiple_of:g}")
+        return ", ".join(parts)
+
+
+def walk(model: type[BaseModel], prefix: str = "") -> Iterator[SettingInfo]:
+    """Every setting below `model` in the order of declaration."""
+    for name, info in model.model_fields.items():
+        path = f"{prefix}{name}"
+        inner, optional = _without_none(info.annotation)
+        item = get_args(inner)[0] if get_origin(inner) is list else None
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from walk(inner, f"{path}.")
+        elif isinstance(item, type) and issubclass(item, BaseModel):
+            yield from walk(item, f"{path}[].")
+        elif _declared(info) is not None:
+            yield _describe(path, info, inner, optional)
+
+
+def _declared(info: FieldInfo) -> dict[str, Any] | None:
+    extra = info.json_schema_extra
+    if not isinstance(extra, dict):
+        return None
+    declared = extra.get("limner")
+    return declared if isinstance(declared, dict) else None
+
+
+def _without_none(annotation: Any) -> tuple[Any, bool]:
+    if get_origin(annotation) in (Union, types.UnionType):
+        rest = [a for a in get_args(annotation) if a is not type(None)]
+        if len(rest) == 1:
+            return rest[0], True
+    return annotation, False
+
+
+def _describe(path: str, info: FieldInfo, inner: Any, optional: bool) -> SettingInfo:
+    declared = _declared(info) or {}
+    choices: tuple[Any, ...] = ()
+    if get_origin(inner) is Literal:
+        kind_of_value, choices = "choice", get_args(inner)
+    elif get_origin(inner) is list:
+        kind_of_value = "list"
+    else:
+        kind_of_value = {bool: "bool", int: "int", float: "float", str: "str"}[inner]
+    bounds: dict[str, Any] = {}
+    for constraint in info.metadata:
+        for attribute, target, is_open in (
+            ("ge", "minimum", False),
+            ("gt", "minimum", True),
+            ("le", "maximum", False),
+            ("lt", "maximum", True),
+        ):
+            value = getattr(constraint, attribute, None)
+            if value is not None:
+                bounds[target], bounds[f"{target}_open"] = value, is_open
+        if getattr(constraint, "multiple_of", None) is not None:
+            bounds["multiple_of"] = constraint.multiple_of
+    return SettingInfo(
+        path=path,
+        type=kind_of_value,  # type: ignore[arg-type]
+        default=info.get_default(call_default_factory=True),
+        title=info.title or path,
+        help=info.description or "",
+        level=declared["level"],
+        unit=declared["unit"],
+        group=declared["group"],
+        when=declared["when"],
+        ready=declared["ready"],
+        kind=declared["kind"],
+        optional=optional,
+        choices=choices,
+        labels=declared["labels"],
+        empty=declared["empty"],
+        **bounds,
+    )
