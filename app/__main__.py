@@ -1,0 +1,53 @@
+"""Entry point: without arguments the window opens, arguments go to the command line.
+
+It stays light: `limner --help` must not load Qt, the window must not load torch.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+
+NO_DISPLAY = (
+    "There is no display to open the window on; `limner demo` trains the demo LoRA in the "
+    "terminal and `limner --help` lists the other commands."
+)
+
+
+def has_display(platform: str, environ: Mapping[str, str]) -> bool:
+    """Whether a window can open, judged by `sys.platform` and the environment variables.
+
+    Only Linux (and other X11/Wayland systems) tells by variables; a value in QT_QPA_PLATFORM
+    is taken as the user's own choice.
+    """
+    if platform in ("win32", "darwin"):
+        return True
+    return any(environ.get(n) for n in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"))
+
+
+def main() -> int:
+    """Open the window or run a command; returns the process's exit code.
+
+    2 means that there is no display, or that Qt's system libraries are missing.
+    """
+    arguments = sys.argv[1:]
+    if arguments:
+        from core.cli import main as run_command
+
+        return run_command(arguments)
+    if not has_display(sys.platform, os.environ):
+        print(NO_DISPLAY, file=sys.stderr)
+        return 2
+    try:
+        import PySide6.QtWidgets  # noqa: F401  (its system libraries, before our own modules)
+    except ImportError as error:
+        print(f"The window needs Qt, which could not be loaded: {error}.", file=sys.stderr)
+        return 2
+    from app.window import run_window
+
+    return run_window(sys.argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
