@@ -1,0 +1,360 @@
+"""Colours, sizes and states of the window: palettes of our own for light and dark on Fusion.
+
+One accent colour, one spacing unit, three text sizes. Widgets name their part by the dynamic
+property `role` (see `set_role`) and never carry colours themselves, so that a change of theme
+reaches everything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPalette
+from PySide6.QtWidgets import QApplication, QWidget
+
+from core.paths import resources_dir
+
+Mode = Literal["system", "light", "dark"]
+MODES: tuple[Mode, ...] = ("system", "light", "dark")
+
+
+@dataclass(frozen=True)
+class Colours:
+    """One theme's colours as #rrggbb. picture: the neutral grey behind pictures."""
+
+    window: str
+    field: str
+    raised: str
+    hover: str
+    pressed: str
+    border: str
+    border_strong: str
+    text: str
+    muted: str
+    disabled: str
+    accent: str
+    accent_hover: str
+    accent_text: str
+    accent_soft: str
+    on_accent: str
+    error: str
+    warning: str
+    good: str
+    picture: str
+
+
+LIGHT = Colours(
+    window="#f3f3f2",
+    field="#ffffff",
+    raised="#fbfbfa",
+    hover="#e8e8e6",
+    pressed="#dcdcd9",
+    border="#d5d5d2",
+    border_strong="#b4b4b0",
+    text="#1f1f1e",
+    muted="#646461",
+    disabled="#a3a3a0",
+    accent="#3f5bd6",
+    accent_hover="#3550c4",
+    accent_text="#3a55cc",
+    accent_soft="#e4e8fb",
+    on_accent="#ffffff",
+    error="#b3261e",
+    warning="#8a5a00",
+    good="#1e7341",
+    picture="#3a3a3a",
+)
+DARK = Colours(
+    window="#262626",
+    field="#1b1b1b",
+    raised="#2e2e2e",
+    hover="#383838",
+    pressed="#424242",
+    border="#3f3f3f",
+    border_strong="#5c5c5c",
+    text="#e4e4e2",
+    muted="#a3a3a0",
+    disabled="#6d6d6b",
+    accent="#4c68e0",
+    accent_hover="#5d78ec",
+    accent_text="#9db0ff",
+    accent_soft="#323a5c",
+    on_accent="#ffffff",
+    error="#ff9088",
+    warning="#f0b950",
+    good="#7cd39c",
+    picture="#202020",
+)
+
+
+class _Theme(QObject):
+    """The theme in use. Signals: changed() after colours or sizes changed."""
+
+    changed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mode: Mode = "system"
+        self.dark = False
+
+
+_theme: _Theme | None = None
+
+
+def notifier() -> _Theme:
+    """The object whose `changed` signal tells that colours or sizes changed."""
+    global _theme
+    if _theme is None:
+        _theme = _Theme()
+    return _theme
+
+
+def colours() -> Colours:
+    """The colours in use now."""
+    return DARK if notifier().dark else LIGHT
+
+
+def unit(times: float = 1.0) -> int:
+    """The spacing unit (8 px with the usual font at 100 %) times `times`, in pixels."""
+    return max(1, round(QFontMetricsF(QApplication.font()).height() * 0.55 * times))
+
+
+def em(times: float = 1.0) -> int:
+    """The width of `times` average digits of the body font, in pixels, for widths of fields."""
+    return round(QFontMetricsF(QApplication.font()).horizontalAdvance("0") * times)
+
+
+def font(size: Literal["small", "body", "title"] = "body") -> QFont:
+    """One of the three text sizes, for painting by hand."""
+    result = QFont(QApplication.font())
+    result.setPointSizeF(_points(size))
+    if size == "title":
+        result.setWeight(QFont.Weight.DemiBold)
+    return result
+
+
+def _points(size: str) -> float:
+    base = QApplication.font().pointSizeF()
+    if base <= 0:  # a font set in pixels
+        base = 9.0
+    return base * {"small": 0.9, "body": 1.0, "title": 1.22}[size]
+
+
+def set_role(widget: QWidget, role: str) -> None:
+    """Give a widget its part (`muted`, `small`, `title`, `error`, `primary`, ...) in the sheet."""
+    if widget.property("role") == role:
+        return
+    widget.setProperty("role", role)
+    repolish(widget)
+
+
+def repolish(widget: QWidget) -> None:
+    """Apply the style sheet again after a dynamic property of `widget` changed."""
+    style = widget.style()
+    style.unpolish(widget)
+    style.polish(widget)
+    widget.update()
+
+
+def setup(app: QApplication, mode: Mode = "system") -> None:
+    """Style the application and follow the system's colour scheme while the mode is `system`."""
+    app.setStyle("Fusion")
+    app.styleHints().colorSchemeChanged.connect(_system_changed)
+    apply(mode)
+
+
+def apply(mode: Mode) -> None:
+    """Switch to a theme now; also call it after the application's font changed."""
+    app = QApplication.instance()
+    assert isinstance(app, QApplication)
+    theme = notifier()
+    theme.mode = mode
+    theme.dark = mode == "dark" or (mode == "system" and _system_is_dark(app))
+    app.setPalette(_palette(colours()))
+    app.setStyleSheet(_sheet(colours()))
+    theme.changed.emit()
+
+
+def _system_is_dark(app: QApplication) -> bool:
+    return app.styleHints().colorScheme() == Qt.ColorScheme.Dark
+
+
+def _system_changed() -> None:
+    if notifier().mode == "system":
+        apply("system")
+
+
+def _palette(c: Colours) -> QPalette:
+    palette = QPalette()
+    role = QPalette.ColorRole
+    for target, value in (
+        (role.Window, c.window),
+        (role.WindowText, c.text),
+        (role.Base, c.field),
+        (role.AlternateBase, c.raised),
+        (role.Text, c.text),
+        (role.Button, c.raised),
+        (role.ButtonText, c.text),
+        (role.BrightText, c.error),
+        (role.ToolTipBase, c.raised),
+        (role.ToolTipText, c.text),
+        (role.PlaceholderText, c.muted),
+        (role.Highlight, c.accent),
+        (role.HighlightedText, c.on_accent),
+        (role.Accent, c.accent),
+        (role.Link, c.accent_text),
+        (role.LinkVisited, c.accent_text),
+        (role.Light, c.raised),
+        (role.Midlight, c.hover),
+        (role.Mid, c.border),
+        (role.Dark, c.border_strong),
+        (role.Shadow, c.border_strong),
+    ):
+        palette.setColor(target, QColor(value))
+    for target in (role.WindowText, role.Text, role.ButtonText, role.PlaceholderText):
+        palette.setColor(QPalette.ColorGroup.Disabled, target, QColor(c.disabled))
+    palette.setColor(QPalette.ColorGroup.Disabled, role.Highlight, QColor(c.border_strong))
+    return palette
+
+
+def _sheet(c: Colours) -> str:
+    """The style sheet: flat surfaces and their hover, focus, disabled and error states."""
+    states = (resources_dir() / "icons" / "states").as_posix()
+    u = unit()
+    small, title = _points("small"), _points("title")
+    half, third, radius = max(2, u // 2), max(2, u // 3), max(3, round(u * 0.55))
+    box = round(u * 1.9)
+    return f"""
+QToolTip {{ color: {c.text}; background: {c.raised}; border: 1px solid {c.border_strong};
+    padding: {half}px; }}
+QLabel[role="muted"] {{ color: {c.muted}; }}
+QLabel[role="small"] {{ color: {c.muted}; font-size: {small:.1f}pt; }}
+QLabel[role="title"] {{ font-size: {title:.1f}pt; font-weight: 600; }}
+QLabel[role="group"] {{ font-weight: 600; }}
+QLabel[role="error"] {{ color: {c.error}; font-size: {small:.1f}pt; }}
+QLabel[role="warning"] {{ color: {c.warning}; font-size: {small:.1f}pt; }}
+QLabel[role="good"] {{ color: {c.good}; font-size: {small:.1f}pt; }}
+QFrame[role="line"] {{ background: {c.border}; border: none; }}
+QFrame[role="card"] {{ background: {c.raised}; border: 1px solid {c.border};
+    border-radius: {radius + 2}px; }}
+QFrame[role="card"][selected="true"] {{ border: 1px solid {c.accent}; }}
+QFrame[role="card"]:hover {{ border-color: {c.border_strong}; }}
+QFrame[role="card"][selected="true"]:hover {{ border-color: {c.accent}; }}
+QFrame[role="proposal"] {{ background: {c.accent_soft}; border: none; border-radius: {radius}px; }}
+QFrame[role="drop"] {{ background: transparent; border: 2px dashed {c.border_strong};
+    border-radius: {radius * 2}px; }}
+QFrame[role="drop"][over="true"] {{ border-color: {c.accent}; background: {c.accent_soft}; }}
+QFrame[role="bar"] {{ background: {c.raised}; border: none; }}
+
+QLineEdit, QPlainTextEdit {{ background: {c.field}; border: 1px solid {c.border};
+    border-radius: {radius}px; padding: {third}px {half + 1}px;
+    selection-background-color: {c.accent}; selection-color: {c.on_accent}; }}
+QPlainTextEdit {{ padding: {third - 1}px {half - 2}px; }}
+QLineEdit:hover, QPlainTextEdit:hover {{ border-color: {c.border_strong}; }}
+QLineEdit:focus, QPlainTextEdit:focus {{ border-color: {c.accent}; }}
+QLineEdit:disabled, QPlainTextEdit:disabled {{ color: {c.disabled}; background: {c.window}; }}
+*[state="error"] {{ border: 1px solid {c.error}; }}
+*[state="warning"] {{ border: 1px solid {c.warning}; }}
+
+QComboBox {{ background: {c.field}; border: 1px solid {c.border}; border-radius: {radius}px;
+    padding: {third}px {half + 1}px; padding-right: {u * 3}px; }}
+QComboBox:hover {{ border-color: {c.border_strong}; }}
+QComboBox:focus, QComboBox:on {{ border-color: {c.accent}; }}
+QComboBox:disabled {{ color: {c.disabled}; background: {c.window}; }}
+QComboBox::drop-down {{ border: none; width: {u * 2 + half}px; subcontrol-position: right center; }}
+QComboBox::down-arrow {{ image: url({states}/chevron.svg); width: {u + half}px;
+    height: {u + half}px; }}
+QComboBox QAbstractItemView {{ background: {c.field}; border: 1px solid {c.border_strong};
+    padding: {third}px; outline: none; }}
+QComboBox QAbstractItemView::item {{ min-height: {u * 3}px; padding: 0 {half}px; }}
+QComboBox QAbstractItemView::item:selected, QComboBox QAbstractItemView::item:hover {{
+    background: {c.accent}; color: {c.on_accent}; }}
+
+QPushButton {{ background: {c.raised}; border: 1px solid {c.border_strong};
+    border-radius: {radius}px; padding: {half - 1}px {u + half}px; }}
+QPushButton:hover {{ background: {c.hover}; }}
+QPushButton:pressed {{ background: {c.pressed}; }}
+QPushButton:focus {{ border-color: {c.accent}; }}
+QPushButton:disabled {{ color: {c.disabled}; border-color: {c.border}; background: {c.window}; }}
+QPushButton[role="primary"] {{ background: {c.accent}; color: {c.on_accent};
+    border-color: {c.accent}; font-weight: 600; padding: {half - 1}px {u * 2 + half}px; }}
+QPushButton[role="primary"]:hover {{ background: {c.accent_hover}; }}
+QPushButton[role="primary"]:pressed {{ background: {c.accent}; }}
+QPushButton[role="primary"]:focus {{ border-color: {c.text}; }}
+QPushButton[role="primary"]:disabled {{ background: {c.hover}; color: {c.disabled};
+    border-color: {c.border}; }}
+QPushButton[role="link"] {{ background: transparent; border: 1px solid transparent;
+    color: {c.accent_text}; padding: {third - 1}px {half}px; text-align: left; }}
+QPushButton[role="link"]:hover {{ background: {c.hover}; }}
+QPushButton[role="link"]:focus {{ border-color: {c.accent}; }}
+QPushButton[role="link"]:disabled {{ color: {c.disabled}; }}
+QPushButton[role="segment"] {{ border-radius: 0; padding: {half - 1}px {u + half}px; }}
+QPushButton[role="segment"][side="left"] {{ border-top-left-radius: {radius}px;
+    border-bottom-left-radius: {radius}px; border-right: none; }}
+QPushButton[role="segment"][side="right"] {{ border-top-right-radius: {radius}px;
+    border-bottom-right-radius: {radius}px; }}
+QPushButton[role="segment"]:checked {{ background: {c.accent_soft}; color: {c.accent_text};
+    font-weight: 600; }}
+QToolButton {{ background: transparent; border: 1px solid transparent;
+    border-radius: {radius}px; padding: {third}px; }}
+QToolButton:hover {{ background: {c.hover}; }}
+QToolButton:pressed, QToolButton:checked {{ background: {c.pressed}; }}
+QToolButton:focus {{ border-color: {c.accent}; }}
+QToolButton::menu-indicator {{ image: none; width: 0; }}
+
+QCheckBox {{ spacing: {u}px; }}
+QCheckBox::indicator {{ width: {box}px; height: {box}px; border: 1px solid {c.border_strong};
+    border-radius: {max(3, radius - 1)}px; background: {c.field}; }}
+QCheckBox::indicator:hover {{ border-color: {c.accent}; }}
+QCheckBox::indicator:checked {{ background: {c.accent}; border-color: {c.accent};
+    image: url({states}/check.svg); }}
+QCheckBox::indicator:disabled {{ background: {c.window}; border-color: {c.border}; }}
+QCheckBox::indicator:checked:disabled {{ background: {c.disabled}; }}
+QCheckBox::indicator:focus {{ border: 2px solid {c.accent_text}; }}
+
+QTabWidget::pane {{ border: none; border-top: 1px solid {c.border}; }}
+QTabBar {{ qproperty-drawBase: 0; }}
+QTabBar::tab {{ background: transparent; color: {c.muted}; border: none;
+    border-bottom: 2px solid transparent; padding: {u}px {u * 2}px {u - 2}px {u * 2}px; }}
+QTabBar::tab:hover {{ color: {c.text}; }}
+QTabBar::tab:selected {{ color: {c.text}; border-bottom-color: {c.accent}; }}
+QTabBar::tab:focus {{ color: {c.accent_text}; }}
+
+QScrollArea {{ border: none; background: transparent; }}
+QScrollArea > QWidget > QWidget[role="page"] {{ background: {c.window}; }}
+QScrollBar:vertical {{ background: transparent; width: {u + 4}px; margin: 0; }}
+QScrollBar:horizontal {{ background: transparent; height: {u + 4}px; margin: 0; }}
+QScrollBar::handle {{ background: {c.border_strong}; border-radius: {max(2, u // 2 - 1)}px;
+    margin: 3px; }}
+QScrollBar::handle:vertical {{ min-height: {u * 4}px; }}
+QScrollBar::handle:horizontal {{ min-width: {u * 4}px; }}
+QScrollBar::handle:hover {{ background: {c.muted}; }}
+QScrollBar::add-line, QScrollBar::sub-line {{ width: 0; height: 0; }}
+QScrollBar::add-page, QScrollBar::sub-page {{ background: transparent; }}
+QSplitter::handle {{ background: {c.border}; }}
+QSplitter::handle:hover {{ background: {c.accent}; }}
+
+QMenu {{ background: {c.raised}; border: 1px solid {c.border_strong}; padding: {half}px; }}
+QMenu::item {{ padding: {half}px {u * 3}px {half}px {u}px; border-radius: {third}px; }}
+QMenu::icon {{ padding-left: {u}px; }}
+QMenu::item:selected {{ background: {c.accent}; color: {c.on_accent}; }}
+QMenu::item:disabled {{ color: {c.disabled}; background: transparent; }}
+QMenu::separator {{ height: 1px; background: {c.border}; margin: {half}px {u}px; }}
+QListView, QTreeView, QTableView {{ background: {c.field}; border: 1px solid {c.border};
+    border-radius: {radius}px; outline: none; }}
+QListView::item {{ padding: {half}px; border-radius: {third}px; }}
+QListView::item:hover {{ background: {c.hover}; }}
+QListView::item:selected {{ background: {c.accent_soft}; color: {c.text}; }}
+QProgressBar {{ background: {c.field}; border: 1px solid {c.border}; border-radius: {third}px;
+    text-align: center; }}
+QProgressBar::chunk {{ background: {c.accent}; border-radius: {third}px; }}
+QSlider::groove:horizontal {{ background: {c.border}; height: {max(2, third)}px;
+    border-radius: {max(1, third // 2)}px; }}
+QSlider::handle:horizontal {{ background: {c.accent}; width: {u * 2}px; height: {u * 2}px;
+    margin: -{u - third // 2}px 0; border-radius: {u}px; }}
+QSlider::handle:horizontal:hover {{ background: {c.accent_hover}; }}
+QSlider::handle:horizontal:focus {{ border: 2px solid {c.text}; }}
+QSlider::handle:horizontal:disabled {{ background: {c.border_strong}; }}
+"""
