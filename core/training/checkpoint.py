@@ -1,0 +1,145 @@
+"""Checkpoints: one folder each, there whole or not at all.
+
+checkpoints/step-000100/lora.safetensors   usable anywhere
+checkpoints/step-000100/state/             what exact resume needs
+    weights.safetensors    the LoRA in float32 (and its average, prefix `ema.`)
+    optimizer.pt           tensors and numbers only: loaded with weights_only=True
+    trainer.json           step and what else the loop carries
+    manifest.json          sizes and SHA-256 of the others, written last
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from core.errors import fail
+from core.files import sync_folder, write_json, write_with
+from core.runs.folder import RunFolder, step_of
+
+_FILES = ("weights.safetensors", "optimizer.pt", "trainer.json")
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """What exact resume needs.
+
+    weights, ema: float32 tensors named as in LoRA files (ema empty without averaging);
+    optimizer: its state_dict; trainer: JSON-ready values of the loop (step, smoothed loss, ...).
+    """
+
+    weights: Mapping[str, torch.Tensor]
+    ema: Mapping[str, torch.Tensor]
+    optimizer: dict[str, Any]
+    trainer: dict[str, Any]
+
+
+def begin(run: RunFolder, step: int) -> Path:
+    """An empty folder to write the checkpoint of `step` into; `finish` puts it in its place."""
+    folder = run.checkpoints_folder / f".writing-{run.checkpoint(step).name}"
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def finish(run: RunFolder, step: int, written: Path) -> Path:
+    """Rename a written checkpoint to its place; returns the place.
+
+    An older folder of the same step (from before a resume) is moved aside first and removed after.
+    """
+    place = run.checkpoint(step)
+    old = run.checkpoints_folder / f".replaced-{place.name}"
+    shutil.rmtree(old, ignore_errors=True)
+    if place.exists():
+        os.rename(place, old)
+    sync_folder(written)
+    os.rename(written, place)
+    sync_folder(place.parent)
+    shutil.rmtree(old, ignore_errors=True)
+    return place
+
+
+def write_state(folder: Path, state: TrainingState) -> None:
+    """Write `folder/state`; its manifest comes last, so a state without one is not whole."""
+    target = folder / "state"
+    target.mkdir(parents=True, exist_ok=True)
+    tensors = {name: t.detach().cpu().contiguous() for name, t in state.weights.items()}
+    tensors |= {f"ema.{name}": t.detach().cpu().contiguous() for name, t in state.ema.items()}
+    write_with(target / "weights.safetensors", lambda p: save_file(tensors, p))
+    write_with(target / "optimizer.pt", lambda p: torch.save(state.optimizer, p))
+    write_json(target / "trainer.json", state.trainer)
+    files = {
+        name: {"size": (target / name).stat().st_size, "sha256": _sha256(target / name)}
+        for name in _FILES
+    }
+    step = state.trainer["step"]
+    write_json(target / "manifest.json", {"limner": 1, "step": step, "files": files})
+
+
+def read_state(checkpoint: Path) -> TrainingState:
+    """Read a checkpoint's state. Raises UserError `checkpoint_damaged` when it is not whole."""
+    folder = checkpoint / "state"
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        for name in _FILES:
+            if _sha256(folder / name) != manifest["files"][name]["sha256"]:
+                raise ValueError(f"{name} has changed since it was written")
+        tensors = load_file(folder / "weights.safetensors")
+        optimizer = torch.load(folder / "optimizer.pt", map_location="cpu", weights_only=True)
+        trainer = json.loads((folder / "trainer.json").read_text(encoding="utf-8"))
+    except Exception as error:  # damaged files raise whatever their format's reader raises
+        raise fail(
+            "checkpoint_damaged",
+            f"The checkpoint {checkpoint.name} cannot be resumed from: its state is damaged or "
+            f"missing.",
+            detail=str(error),
+            file=str(checkpoint),
+        ) from error
+    return TrainingState(
+        weights={n: t for n, t in tensors.items() if not n.startswith("ema.")},
+        ema={n.removeprefix("ema."): t for n, t in tensors.items() if n.startswith("ema.")},
+        optimizer=optimizer,
+        trainer=trainer,
+    )
+
+
+def drop_old_states(run: RunFolder, keep: int) -> None:
+    """Remove the states of all but the newest `keep` checkpoints; LoRA files all stay."""
+    steps = (step_of(f.name) for f in run.checkpoints_folder.iterdir())
+    folders = [run.checkpoint(step) for step in sorted(s for s in steps if s is not None)]
+    with_state = [folder for folder in folders if (folder / "state").is_dir()]
+    for folder in with_state[:-keep]:
+        # Renamed first: half a removed state must not look like a damaged one.
+        doomed = folder / ".removing"
+        os.rename(folder / "state", doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+
+
+def remove_leftovers(run: RunFolder) -> None:
+    """Remove what an interrupted write or removal left behind."""
+    if not run.checkpoints_folder.is_dir():
+        return
+    for folder in run.checkpoints_folder.iterdir():
+        if folder.name.startswith(".replaced-"):
+            place = folder.with_name(folder.name.removeprefix(".replaced-"))
+            if not place.exists():
+                os.rename(folder, place)
+                continue
+        if folder.name.startswith((".writing-", ".replaced-")):
+            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder / ".removing", ignore_errors=True)
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,81 @@
+"""Where and in which number format a run calculates, through accelerate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from core.config.job import Job
+from core.errors import fail
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+Precision = Literal["float32", "bfloat16", "float16"]
+_MIXED: dict[Precision, str] = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
+
+
+@dataclass(frozen=True)
+class Compute:
+    """The device and the number formats of a run.
+
+    precision: of the calculation (autocast); weights: of the frozen base model in memory.
+    """
+
+    accelerator: Accelerator
+    precision: Precision
+    weights: torch.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model runs."""
+        return self.accelerator.device
+
+
+def choose_compute(job: Job) -> Compute:
+    """The accelerator for a job. Raises UserError when the asked format cannot work here."""
+    from accelerate import Accelerator
+
+    best = best_precision()
+    wanted = job.training.precision
+    precision: Precision = best if wanted == "auto" else wanted
+    on_gpu = torch.cuda.is_available()
+    if precision == "float16" and not on_gpu:
+        raise fail(
+            "precision_unavailable",
+            "float16 training needs a GPU, and none was found; choose bfloat16 or float32.",
+            setting="training.precision",
+        )
+    if precision == "bfloat16" and on_gpu and not torch.cuda.is_bf16_supported():
+        raise fail(
+            "precision_unavailable",
+            "This GPU cannot calculate in bfloat16; choose float16.",
+            setting="training.precision",
+        )
+    weights: Precision = precision if job.model.dtype == "auto" else job.model.dtype
+    accelerator = Accelerator(mixed_precision=_MIXED[precision])
+    return Compute(accelerator, precision, getattr(torch, weights))
+
+
+def best_precision() -> Precision:
+    """bfloat16 where the GPU has it, float16 on older GPUs, float32 on the CPU."""
+    if not torch.cuda.is_available():
+        return "float32"
+    return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+
+
+def memory_in_use(device: torch.device) -> int:
+    """Bytes that this process holds: of GPU memory on a GPU, of main memory otherwise."""
+    if device.type == "cuda":
+        return int(torch.cuda.memory_reserved(device))
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
+
+
+def free_memory(device: torch.device) -> None:
+    """Give memory that nothing uses back to the GPU."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()

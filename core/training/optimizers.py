@@ -1,0 +1,118 @@
+"""The optimizers, each built from the settings; libraries that are rare are imported late."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from core.config.training import Training
+from core.errors import fail
+from core.lora.inject import Adapter
+
+
+def build_optimizer(adapter: Adapter, settings: Training) -> torch.optim.Optimizer:
+    """The optimizer over the LoRA's parameters, one group per component.
+
+    Each group has `name` (the component) and `base_lr`; `set_rates` scales from that.
+    Raises UserError when the optimizer's library is missing or does not work here.
+    """
+    groups = [
+        {
+            "params": adapter.parameters(component),
+            "name": component,
+            "lr": (rate := _base_rate(component, settings)),
+            "base_lr": rate,
+        }
+        for component in adapter.components()
+    ]
+    match settings.optimizer:
+        case "adamw":
+            return torch.optim.AdamW(groups, **_adam_options(settings))
+        case "adamw_8bit":
+            return _adamw_8bit(groups, settings)
+        case "prodigy":
+            return _prodigy(groups, settings)
+
+
+def _base_rate(component: str, settings: Training) -> float:
+    own = settings.text_encoder_learning_rate
+    if component.startswith("text_encoder") and own and settings.optimizer != "prodigy":
+        return own
+    return settings.learning_rate
+
+
+def _adam_options(settings: Training) -> dict[str, Any]:
+    return {
+        "lr": settings.learning_rate,
+        "betas": (settings.beta1, settings.beta2),
+        "eps": settings.eps,
+        "weight_decay": settings.weight_decay,
+    }
+
+
+def _adamw_8bit(groups: list[dict[str, Any]], settings: Training) -> torch.optim.Optimizer:
+    """AdamW with 8-bit state (arXiv 2110.02861)."""
+    try:
+        from bitsandbytes.optim import AdamW8bit
+    except (ImportError, OSError, RuntimeError) as error:
+        raise fail(
+            "optimizer_unavailable",
+            "AdamW 8-bit does not work on this computer; choose AdamW instead.",
+            detail=str(error).splitlines()[0],
+            setting="training.optimizer",
+        ) from error
+    return AdamW8bit(groups, **_adam_options(settings))
+
+
+def _prodigy(groups: list[dict[str, Any]], settings: Training) -> torch.optim.Optimizer:
+    """Prodigy (arXiv 2306.06101). All groups share one rate: it estimates one step size for all."""
+    try:
+        from prodigyopt import Prodigy
+    except ImportError as error:
+        raise fail(
+            "optimizer_unavailable",
+            "Prodigy is not installed; choose AdamW or install the package prodigyopt.",
+            setting="training.optimizer",
+        ) from error
+    own = settings.prodigy
+    return Prodigy(
+        groups,
+        **_adam_options(settings),
+        decouple=True,
+        use_bias_correction=own.use_bias_correction,
+        safeguard_warmup=own.safeguard_warmup,
+        d0=own.d0,
+        d_coef=own.d_coef,
+    )
+
+
+def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Set every group's rate to its base rate times `factor`."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["base_lr"] * factor
+
+
+def shown_rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
+    """The effective rate of each group; for Prodigy that is its estimate d times the rate."""
+    return {
+        group["name"]: float(group["lr"]) * float(group.get("d", 1.0))
+        for group in optimizer.param_groups
+    }
+
+
+def state_to(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
+    """Move the optimizer's state tensors, so that a paused run frees the GPU."""
+    for state in optimizer.state.values():
+        for name, value in state.items():
+            if isinstance(value, torch.Tensor):
+                state[name] = value.to(device)
+
+
+def total_norm(parameters: Sequence[torch.nn.Parameter]) -> torch.Tensor:
+    """Euclidean norm of all gradients together, 0-d; 0 when there are none."""
+    grads = [p.grad for p in parameters if p.grad is not None]
+    if not grads:
+        return torch.zeros(())
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))

@@ -1,0 +1,71 @@
+"""Drawing the sample prompts during a run, without disturbing the training."""
+
+from __future__ import annotations
+
+import torch
+
+from core.errors import UserError
+from core.lora.inject import set_training
+from core.runs.folder import safe_name
+from core.sampling.engine import draw
+from core.sampling.genspec import GenSpec
+from core.sampling.png_metadata import save_png
+from core.training.device import free_memory
+from core.training.ema import averaged
+from core.training.session import Session, warning_of
+from core.worker import protocol
+
+
+def prompts_to_draw(session: Session) -> list[tuple[int, GenSpec]]:
+    """The switched-on sample prompts with their number in the list."""
+    prompts = enumerate(session.job.sampling.prompts)
+    return [(index, spec) for index, spec in prompts if spec.enabled and spec.prompt.strip()]
+
+
+def draw_samples(session: Session) -> None:
+    """Draw every prompt at the session's step and say so. Raises Stopped when asked to stop.
+
+    A prompt that cannot be drawn costs that sample only. Draws come from generators of their own
+    and weights are put back, so training goes on as if nothing had happened.
+    """
+    chosen = prompts_to_draw(session)
+    if not chosen or not session.is_main:
+        return
+    set_training(session.model, session.adapter, False)
+    session.model.place("vae", session.device)
+    try:
+        with averaged(session.adapter, session.ema):
+            for number, (index, spec) in enumerate(chosen):
+                session.emit(protocol.Phase(name="sampling", done=number, total=len(chosen)))
+                _draw_one(session, index, spec)
+    finally:
+        if session.device.type != "cpu":
+            session.model.place("vae", torch.device("cpu"))
+            free_memory(session.device)
+        set_training(session.model, session.adapter, True)
+
+
+def _draw_one(session: Session, index: int, spec: GenSpec) -> None:
+    run, step = session.run, session.step
+    path = run.samples(step) / f"{index:02d}-{safe_name(spec.prompt)}.png"
+    size = session.job.training.resolution
+    try:
+        with torch.no_grad(), session.compute.accelerator.autocast():
+            image = draw(
+                session.model,
+                spec,
+                default_size=(size, size),
+                device=session.device,
+                check_stop=session.control.check,
+            )
+        extra = {"model": session.model.file.path.name, "run": run.path.name, "step": step}
+        save_png(image, path, spec, extra)
+    except UserError as error:
+        for problem in error.problems:
+            session.emit(warning_of(problem))
+        return
+    session.emit(
+        protocol.Sample(
+            step=step, index=index, path=run.relative(path), prompt=spec.prompt, seed=spec.seed
+        )
+    )

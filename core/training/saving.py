@@ -1,0 +1,133 @@
+"""Writing the session's checkpoint and handing the LoRA out."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+from pathlib import Path
+
+import torch
+
+from core.errors import Problem, UserError
+from core.files import write_with
+from core.lora.file import read_header, write_lora
+from core.lora.metadata import lora_metadata, run_of
+from core.lora.verify import verify
+from core.training import checkpoint
+from core.training.session import Session, warning_of
+from core.worker import protocol
+
+log = logging.getLogger(__name__)
+
+
+def save_checkpoint(session: Session) -> Path | None:
+    """Write the checkpoint of the session's step, verify it, copy its LoRA to where it is wanted.
+
+    Returns its folder, or None in a process that does not write. The LoRA file holds the averaged
+    weights where averaging is on; the state holds both. Raises UserError `lora_not_finite` before
+    anything is replaced, OSError when the disk is full.
+    """
+    if not session.is_main:
+        return None
+    session.emit(protocol.Phase(name="saving"))
+    run, step = session.run, session.step
+    weights = session.ema.weights if session.ema else dict(session.adapter.named_weights())
+    folder = checkpoint.begin(run, step)
+    try:
+        _write_lora(session, folder / "lora.safetensors", weights)
+        difference = verify(folder / "lora.safetensors", session.adapter, weights)
+        checkpoint.write_state(folder, session.state())
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    place = checkpoint.finish(run, step, folder)
+    session.saved_step = step
+    if difference:
+        session.emit(
+            protocol.Warning(
+                code="lora_not_verified",
+                title=f"The LoRA of {place.name} does not read back as it was written.",
+                detail=difference,
+                file=str(place / "lora.safetensors"),
+            )
+        )
+    _copy(place / "lora.safetensors", run.lora_file)
+    checkpoint.drop_old_states(run, session.job.checkpoints.keep_states)
+    session.emit(protocol.Checkpoint(step=step, path=run.relative(place), verified=not difference))
+    return place
+
+
+def _write_lora(session: Session, path: Path, weights: dict[str, torch.Tensor]) -> None:
+    model = session.model
+    metadata = lora_metadata(
+        session.job,
+        model.info,
+        model.file,
+        model.schedule.prediction_type,
+        session.plan,
+        step=session.step,
+        run_name=session.run.path.name,
+        started=session.started,
+    )
+    dtype = getattr(torch, session.job.checkpoints.dtype)
+    write_lora(path, weights, session.adapter.alphas(), metadata, dtype)
+
+
+def hand_out(session: Session) -> Path | None:
+    """Copy the newest LoRA to `model.output`; returns where, or None when that is not wanted.
+
+    A file that another run or program left there is moved aside, never overwritten. A place that
+    cannot be written is a warning: the LoRA is in the run's folder all the same.
+    """
+    wanted = session.job.model.output.strip()
+    if not wanted or not session.is_main or not session.run.lora_file.exists():
+        return None
+    output = Path(wanted).expanduser()
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        moved = _move_foreign_aside(output, session.run.path.name)
+        _copy(session.run.lora_file, output)
+    except OSError as error:
+        session.emit(
+            protocol.Warning(
+                code="output_unwritable",
+                title=f"The LoRA could not be copied to {output}; it is in the run's folder.",
+                detail=error.strerror or str(error),
+                setting="model.output",
+                file=str(output),
+            )
+        )
+        return None
+    if moved is not None:
+        problem = Problem(
+            code="output_moved_aside",
+            severity="warning",
+            title=f"{output.name} was there already from another run; it is now {moved.name}.",
+            file=str(moved),
+        )
+        session.emit(warning_of(problem))
+    return output
+
+
+def _move_foreign_aside(output: Path, run_name: str) -> Path | None:
+    if not output.exists():
+        return None
+    try:
+        if run_of(read_header(output)[1]) == run_name:
+            return None
+    except UserError:
+        log.info("%s is not a LoRA of ours and is moved aside", output)
+    stamp = time.strftime("%Y-%m-%d_%H-%M-%S", time.localtime(output.stat().st_mtime))
+    aside = output.with_name(f"{output.stem}-{stamp}{output.suffix}")
+    number = 2
+    while aside.exists():
+        aside = output.with_name(f"{output.stem}-{stamp}-{number}{output.suffix}")
+        number += 1
+    os.rename(output, aside)
+    return aside
+
+
+def _copy(source: Path, target: Path) -> None:
+    write_with(target, lambda temporary: shutil.copyfile(source, temporary))

@@ -1,0 +1,234 @@
+"""Everything a run holds in memory, and how it is put together."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.config.job import Job
+from core.data.dataset import LatentStore, TextStore, prepare_latents, prepare_text
+from core.data.plan import make_plan
+from core.data.types import Plan
+from core.errors import Problem, UserError, fail
+from core.families.base import BaseModelFile, LoadedModel
+from core.families.detect import detect
+from core.families.registry import family
+from core.lora.inject import Adapter, inject
+from core.runs.folder import RunFolder
+from core.training.checkpoint import TrainingState
+from core.training.control import Control, Emit
+from core.training.device import Compute, choose_compute, free_memory
+from core.training.ema import Ema
+from core.training.optimizers import build_optimizer
+from core.training.triggers import Trigger
+from core.worker import protocol
+
+if TYPE_CHECKING:
+    import torch
+
+log = logging.getLogger(__name__)
+
+# Looks back about 50 steps; only what is shown, never what is trained.
+_SMOOTHING = 0.98
+
+
+@dataclass
+class SmoothedLoss:
+    """Bias-corrected moving average of the loss, for the eye (as in Adam, arXiv 1412.6980)."""
+
+    value: float = 0.0
+    count: int = 0
+
+    def add(self, loss: float) -> float:
+        """Take one loss in; returns the average."""
+        self.value = _SMOOTHING * self.value + (1 - _SMOOTHING) * loss
+        self.count += 1
+        return self.value / (1 - _SMOOTHING**self.count)
+
+
+@dataclass
+class Session:
+    """A run in memory. step: optimizer steps done; text is None while the encoder is trained.
+
+    sampling and checkpoints are copies of the job's settings that `set` commands may change.
+    """
+
+    job: Job
+    run: RunFolder
+    emit: Emit
+    control: Control
+    compute: Compute
+    model: LoadedModel
+    adapter: Adapter
+    optimizer: Any  # accelerate's wrapper around a torch optimizer
+    plan: Plan
+    latents: LatentStore
+    text: TextStore | None
+    ema: Ema | None
+    started: float = field(default_factory=time.time)
+    step: int = 0
+    saved_step: int = 0
+    smoothed: SmoothedLoss = field(default_factory=SmoothedLoss)
+    sample_trigger: Trigger = field(init=False)
+    checkpoint_trigger: Trigger = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.set_triggers()
+
+    def set_triggers(self) -> None:
+        """Take the intervals from the job, at the start and after a `set` command."""
+        sampling, checkpoints = self.job.sampling, self.job.checkpoints
+        self.sample_trigger = Trigger(sampling.every, sampling.every_unit)
+        self.checkpoint_trigger = Trigger(checkpoints.every, checkpoints.every_unit)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model runs."""
+        return self.compute.device
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes files and speaks; true unless several GPUs are used."""
+        return bool(self.compute.accelerator.is_main_process)
+
+    def state(self) -> TrainingState:
+        """What a checkpoint keeps for exact resume."""
+        scaler = self.compute.accelerator.scaler
+        return TrainingState(
+            weights=dict(self.adapter.named_weights()),
+            ema=self.ema.weights if self.ema else {},
+            optimizer=self.optimizer.state_dict(),
+            trainer={
+                "step": self.step,
+                "started": self.started,
+                "smoothed": [self.smoothed.value, self.smoothed.count],
+                "ema_updates": self.ema.updates if self.ema else 0,
+                "scaler": scaler.state_dict() if scaler is not None else None,
+            },
+        )
+
+    def restore(self, state: TrainingState) -> None:
+        """Go on from a checkpoint's state. Raises UserError when it is of another job."""
+        try:
+            self.adapter.load_weights(state.weights)
+            if self.ema:
+                self.ema.load(state.ema, state.trainer["ema_updates"])
+            self.optimizer.load_state_dict(state.optimizer)
+        except (ValueError, KeyError, RuntimeError) as error:
+            raise fail(
+                "checkpoint_foreign",
+                "The checkpoint was made with other LoRA or optimizer settings and cannot be "
+                "resumed with these.",
+                detail=str(error),
+            ) from error
+        if self.compute.accelerator.scaler is not None and state.trainer["scaler"]:
+            self.compute.accelerator.scaler.load_state_dict(state.trainer["scaler"])
+        self.step = self.saved_step = int(state.trainer["step"])
+        self.started = float(state.trainer["started"])
+        self.smoothed = SmoothedLoss(*state.trainer["smoothed"])
+
+
+def open_session(job: Job, run: RunFolder, emit: Emit, control: Control) -> Session:
+    """Load the model, look at the pictures, fill the caches and add the LoRA.
+
+    Raises UserError for everything that a user can mend, Stopped when asked to stop.
+    """
+    emit(protocol.Phase(name="loading", text="Looking at the base model"))
+    base = _find_base(job)
+    plan = _make_plan(job, base, emit, control)
+    compute = choose_compute(job)
+    if not compute.accelerator.is_main_process:
+        emit = _silent
+    emit(protocol.Phase(name="loading", text="Loading the base model"))
+    model = _load(job, base, compute)
+    control.check()
+    model.place("vae", compute.device)
+    latents, plan = prepare_latents(plan, model, emit, control)
+    if compute.device.type != "cpu":
+        # Only samples need it again; on a small card its memory is worth more than the move.
+        model.place("vae", _cpu())
+        free_memory(compute.device)
+    text = None if job.lora.text_encoder else prepare_text(plan, job, model, emit, control)
+    adapter = inject(model, job.lora, job.training.seed)
+    if job.training.gradient_checkpointing:
+        for component in adapter.components():
+            _enable_checkpointing(model.components[component])
+    optimizer = compute.accelerator.prepare_optimizer(build_optimizer(adapter, job.training))
+    ema = Ema(adapter, job.training.ema.decay) if job.training.ema.enabled else None
+    return Session(
+        job, run, emit, control, compute, model, adapter, optimizer, plan, latents, text, ema
+    )
+
+
+def _silent(_event: object) -> None:
+    """Where the events of all but the first of several processes go."""
+
+
+def _cpu() -> torch.device:
+    import torch
+
+    return torch.device("cpu")
+
+
+def _find_base(job: Job) -> BaseModelFile:
+    base = detect(job.model.base, allow_download=job.model.allow_download)
+    if job.model.family not in ("auto", base.family):
+        raise fail(
+            "base_other_family",
+            f"{job.model.base} is a {family(base.family).info.title} model, but the family is set "
+            f"to {family(job.model.family).info.title}; set it to automatic.",
+            setting="model.family",
+        )
+    return base
+
+
+def _make_plan(job: Job, base: BaseModelFile, emit: Emit, control: Control) -> Plan:
+    plan = make_plan(job, bucket_step=base.bucket_step, check_stop=control.check)
+    errors = [p for p in plan.problems if p.severity == "error"]
+    if errors:
+        raise UserError(*errors)
+    for problem in plan.problems:
+        emit(warning_of(problem))
+    return plan
+
+
+def warning_of(problem: Problem) -> protocol.Warning:
+    """A problem as the event that tells of it."""
+    fields = problem.as_dict()
+    del fields["severity"]
+    return protocol.Warning(**fields)
+
+
+def _load(job: Job, base: BaseModelFile, compute: Compute) -> LoadedModel:
+    settings = job.model
+    asked = settings.prediction_type
+    prediction = base.prediction_type if asked == "auto" else asked
+    terminal = settings.zero_terminal_snr
+    zero_snr = base.zero_terminal_snr if terminal == "auto" else terminal == "on"
+    if zero_snr and prediction == "epsilon":
+        raise fail(
+            "ztsnr_needs_v_prediction",
+            "Zero terminal SNR cannot work with epsilon prediction, which this model uses; "
+            "switch it off or choose v-prediction.",
+            setting="model.zero_terminal_snr",
+        )
+    return family(base.family).load(
+        base,
+        vae=Path(settings.vae) if settings.vae.strip() else None,
+        dtype=compute.weights,
+        device=compute.device,
+        clip_skip=settings.clip_skip,
+        prediction_type=prediction,
+        zero_terminal_snr=zero_snr,
+    )
+
+
+def _enable_checkpointing(component: Any) -> None:
+    # diffusers and transformers agree on the idea, not on the name.
+    if hasattr(component, "enable_gradient_checkpointing"):
+        component.enable_gradient_checkpointing()
+    else:
+        component.gradient_checkpointing_enable({"use_reentrant": False})

@@ -1,0 +1,313 @@
+"""The training loop, readable from top to bottom.
+
+A run at step N is fully described by (job, N, the checkpoint's state): every random number
+derives from (seed, step, picture), so stopping anywhere and resuming gives the same weights.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from core.config.job import Job, set_path, validate
+from core.data.batches import epoch_batches, locate
+from core.data.types import Batch
+from core.errors import Stopped, fail
+from core.lora.inject import set_training
+from core.runs.folder import RunFolder
+from core.training import checkpoint, objective
+from core.training.control import Control, Emit
+from core.training.device import free_memory, memory_in_use
+from core.training.interrupt import interruptible
+from core.training.optimizers import set_rates, shown_rates, state_to, total_norm
+from core.training.randomness import seed_of
+from core.training.samples import draw_samples
+from core.training.saving import hand_out, save_checkpoint
+from core.training.schedules import rate_factor
+from core.training.session import Session, open_session
+from core.worker import protocol
+
+log = logging.getLogger(__name__)
+
+# float16's loss scale halves with each overflow; from 65536 it is below 1 after 17.
+_MOST_OVERFLOWS = 30
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended. lora: the newest LoRA in the run's folder; output: its copy, if wanted."""
+
+    status: protocol.Status
+    step: int
+    lora: Path | None
+    output: Path | None
+
+
+def train(
+    job: Job, run: RunFolder, emit: Emit, control: Control, resume_from: Path | None = None
+) -> Outcome:
+    """Train `job` in `run` to its end, or until a stop; from `resume_from` (a checkpoint folder).
+
+    Raises UserError for what a user can mend (with the last good checkpoint intact).
+    """
+    checkpoint.remove_leftovers(run)
+    try:
+        session = open_session(job, run, emit, control)
+    except Stopped:
+        return Outcome("stopped", 0, None, None)
+    if resume_from is not None:
+        session.restore(checkpoint.read_state(resume_from))
+    status: protocol.Status = "finished"
+    try:
+        _run_steps(session, resumed=resume_from is not None)
+    except Stopped:
+        status = "stopped"
+        session.optimizer.zero_grad()
+        if session.control.save_on_stop and session.step > session.saved_step:
+            save_checkpoint(session)
+    lora = run.lora_file if run.lora_file.exists() else None
+    return Outcome(status, session.step, lora, hand_out(session))
+
+
+def _run_steps(session: Session, resumed: bool) -> None:
+    """All steps from where the session stands to the end. Raises Stopped when asked to stop."""
+    total = session.plan.total_steps
+    set_training(session.model, session.adapter, True)
+    if not resumed and _samples_wanted(session) and session.job.sampling.at_start:
+        draw_samples(session)
+    session.emit(protocol.Phase(name="training", done=session.step, total=total))
+    epoch, steps = -1, []
+    while session.step < total:
+        _obey(session)
+        now, index = locate(session.plan, session.job, session.step)
+        if now != epoch:
+            epoch, steps = now, epoch_batches(session.plan, session.job, now)
+        _timed_step(session, steps[index], epoch + (index + 1) / len(steps))
+        _after_step(session, epoch, epoch_ended=index + 1 == len(steps), last=session.step == total)
+
+
+def _timed_step(session: Session, batches: list[Batch], epoch: float) -> None:
+    started = time.perf_counter()
+    blocks = session.model.components.values()
+    # Several processes must agree on when to stop, so there it waits for the step's end.
+    alone = session.compute.accelerator.num_processes == 1
+    with interruptible(blocks, session.control.check) if alone else nullcontext():
+        loss = train_step(session, batches)
+    session.step += 1
+    if session.ema:
+        session.ema.update(session.adapter)
+    session.emit(
+        protocol.Step(
+            step=session.step,
+            total=session.plan.total_steps,
+            epoch=epoch,
+            loss=loss,
+            smoothed=session.smoothed.add(loss),
+            lr=shown_rates(session.optimizer),
+            seconds=time.perf_counter() - started,
+            memory=memory_in_use(session.device),
+        )
+    )
+
+
+def train_step(session: Session, batches: list[Batch]) -> float:
+    """One optimizer step over the micro-batches; returns the mean loss over all their samples.
+
+    Each sample counts the same, whatever the sizes of the micro-batches. Raises UserError
+    `loss_not_finite` before the weights change.
+    """
+    training, accelerator = session.job.training, session.compute.accelerator
+    optimizer, parameters = session.optimizer, session.adapter.parameters()
+    set_rates(
+        optimizer,
+        rate_factor(
+            session.step, session.plan.total_steps, training.warmup_steps, training.scheduler
+        ),
+    )
+    samples = sum(len(batch.draws) for batch in batches)
+    mine = batches[accelerator.process_index :: accelerator.num_processes]
+    for _attempt in range(_MOST_OVERFLOWS):
+        optimizer.zero_grad()
+        total = torch.zeros((), device=session.device)
+        for number, batch in enumerate(mine):
+            losses = batch_losses(session, batch, number)
+            accelerator.backward(losses.sum() / samples)
+            total += losses.detach().sum()
+        total = _sum_over_processes(session, total, parameters)
+        accelerator.unscale_gradients(optimizer)
+        loss, norm = torch.stack([total / samples, total_norm(parameters).to(total)]).tolist()
+        scaled = accelerator.scaler is not None
+        if not math.isfinite(loss) or not (math.isfinite(norm) or scaled):
+            raise _not_finite(session)
+        if training.max_grad_norm is not None and norm > training.max_grad_norm:
+            factor = training.max_grad_norm / (norm + 1e-6)
+            torch._foreach_mul_([p.grad for p in parameters if p.grad is not None], factor)
+        optimizer.step()
+        if not accelerator.optimizer_step_was_skipped:
+            return float(loss)
+    raise _not_finite(session)
+
+
+def batch_losses(session: Session, batch: Batch, number: int) -> torch.Tensor:
+    """The weighted loss of each sample of a micro-batch, (B,), with its graph."""
+    training, model, device = session.job.training, session.model, session.device
+    schedule = model.schedule
+    seed = (training.seed, session.step)
+    latents = torch.stack([session.latents[draw.item.id] for draw in batch.draws])
+    noises, timesteps = [], []
+    for draw in batch.draws:
+        own = (*seed, draw.item.id, draw.repeat)
+        noises.append(objective.draw_noise(latents.shape[1:], training.timesteps, *own))
+        timesteps.append(objective.draw_timestep(training.timesteps, schedule.timesteps, *own))
+    clean = torch.stack([noise for noise, _ in noises]).to(device)
+    perturbed = torch.stack([noise for _, noise in noises]).to(device)
+    at = torch.tensor(timesteps, device=device)
+    latents, a = latents.to(device), objective.schedule_values(schedule, at)
+    if session.job.lora.dropout:
+        rank = session.compute.accelerator.process_index
+        torch.manual_seed(seed_of(*seed, "dropout", rank, number))
+    with session.compute.accelerator.autocast():
+        embeddings = _embeddings(session, [draw.caption for draw in batch.draws])
+        noisy = objective.add_noise(latents, perturbed, a)
+        predicted = model.predict(noisy, at, embeddings)
+    prediction = schedule.prediction_type
+    target = objective.target_of(latents, clean, a, prediction)
+    weights = objective.timestep_weights(a, prediction, training.loss)
+    own_weights = [session.job.concepts[draw.item.concept].loss_weight for draw in batch.draws]
+    weights = weights * torch.tensor(own_weights, device=device)
+    return objective.sample_losses(predicted, target, weights, training.loss)
+
+
+def _embeddings(session: Session, captions: list[str]) -> torch.Tensor:
+    if session.text is not None:
+        return session.text[captions].to(session.device)
+    tokens = session.model.tokenize(captions)
+    return session.model.encode_tokens(tokens.to(session.device))
+
+
+def _sum_over_processes(
+    session: Session, total: torch.Tensor, parameters: list[torch.nn.Parameter]
+) -> torch.Tensor:
+    """Add the gradients and the loss of all processes; each may have had none, one or several
+    micro-batches, so a plain sum is right where an average of averages would not be."""
+    accelerator = session.compute.accelerator
+    if accelerator.num_processes == 1:
+        return total
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    flat = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
+    flat = accelerator.reduce(flat, "sum")
+    for parameter, part in zip(
+        parameters, flat.split([p.numel() for p in parameters]), strict=True
+    ):
+        parameter.grad = part.view_as(parameter)
+    return accelerator.reduce(total, "sum")
+
+
+def _not_finite(session: Session) -> Exception:
+    return fail(
+        "loss_not_finite",
+        f"The loss stopped being a number at step {session.step + 1}; the last good checkpoint "
+        f"is intact.",
+        hint="Lower the learning rate, or choose bfloat16 or float32 precision.",
+        setting="training.learning_rate",
+    )
+
+
+def _samples_wanted(session: Session) -> bool:
+    return session.job.sampling.every_unit != "never"
+
+
+def _after_step(session: Session, epoch: int, *, epoch_ended: bool, last: bool) -> None:
+    """Checkpoint and samples where they are due; the checkpoint first, it is worth more."""
+    step = session.step
+    save = session.checkpoint_trigger.due(step, epoch, epoch_ended) or last
+    draw = session.sample_trigger.due(step, epoch, epoch_ended) or (
+        last and _samples_wanted(session)
+    )
+    if save:
+        save_checkpoint(session)
+    if draw:
+        draw_samples(session)
+    if save or draw:
+        _back_to_training(session)
+
+
+def _back_to_training(session: Session) -> None:
+    session.compute.accelerator.wait_for_everyone()
+    total = session.plan.total_steps
+    session.emit(protocol.Phase(name="training", done=session.step, total=total))
+
+
+def _obey(session: Session) -> None:
+    """Carry out the commands that came since the last step. Raises Stopped for a stop."""
+    accelerator = session.compute.accelerator
+    stop = session.control.stop_asked.is_set()
+    if accelerator.num_processes > 1:
+        asked = torch.tensor(float(stop), device=session.device)
+        stop = bool(accelerator.reduce(asked, "sum").item())
+    if stop:
+        raise Stopped
+    if session.control.pause_asked.is_set():
+        _pause(session)
+    while (command := session.control.take()) is not None:
+        match command:
+            case protocol.SampleNow():
+                draw_samples(session)
+            case protocol.CheckpointNow():
+                if session.step > session.saved_step:
+                    save_checkpoint(session)
+            case protocol.Set(path=path, value=value):
+                _set_live(session, path, value)
+                continue
+        _back_to_training(session)
+
+
+def _pause(session: Session) -> None:
+    """Free the device's memory and wait. Raises Stopped when asked to stop meanwhile."""
+    cpu = torch.device("cpu")
+    _move(session, cpu)
+    session.emit(protocol.Phase(name="paused", done=session.step, total=session.plan.total_steps))
+    while session.control.pause_asked.is_set():
+        if session.control.stop_asked.wait(0.1):
+            raise Stopped
+    _move(session, session.device)
+    _back_to_training(session)
+
+
+def _move(session: Session, device: torch.device) -> None:
+    for component in session.model.components.values():
+        component.to(device)
+    state_to(session.optimizer, device)
+    if session.ema:
+        session.ema.weights = {n: t.to(device) for n, t in session.ema.weights.items()}
+    free_memory(session.device)
+
+
+def _set_live(session: Session, path: str, value: object) -> None:
+    """Change one of the few live settings; a bad one is refused with a warning."""
+    if path not in protocol.LIVE_SETTINGS:
+        session.emit(
+            protocol.Warning(
+                code="setting_not_live",
+                title=f"{path} cannot change while the training runs; it will count next time.",
+                setting=path,
+            )
+        )
+        return
+    job, problems = validate(set_path(session.job.model_dump(), path, value))
+    if job is None:
+        for problem in problems:
+            session.emit(
+                protocol.Warning(code=problem.code, title=problem.title, setting=problem.setting)
+            )
+        return
+    session.job = job
+    session.set_triggers()
