@@ -1,0 +1,294 @@
+"""Which base model lies at a path, told from headers and JSON files alone. Torch-free."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from core.errors import UserError, fail
+from core.families import hub
+from core.families.base import BaseModelFile, PredictionType
+from core.families.header import PICKLE_SUFFIXES, Header, pickle_refused, read_header
+from core.families.kinds import kind_of
+
+# Facts about SD 1.x single files: 64 latents of 8 pixels; three halvings in the UNet.
+_SD15_RESOLUTION = 512
+_SD15_STEP = 64
+# What the parts of a diffusers pipeline of this family are.
+_PARTS = {
+    "unet": ("config.json", "diffusion_pytorch_model"),
+    "vae": ("config.json", "diffusion_pytorch_model"),
+    "text_encoder": ("config.json", "model"),
+}
+_PIPELINES = {
+    "StableDiffusionXLPipeline": "a Stable Diffusion XL model",
+    "StableDiffusionXLImg2ImgPipeline": "a Stable Diffusion XL model",
+    "StableDiffusionXLInpaintPipeline": "a Stable Diffusion XL inpainting model",
+    "StableDiffusionInpaintPipeline": "an inpainting model",
+    "StableDiffusionInstructPix2PixPipeline": "an InstructPix2Pix model",
+    "StableDiffusion3Pipeline": "a Stable Diffusion 3 model",
+    "KolorsPipeline": "a Kolors model",
+    "FluxPipeline": "a Flux model",
+    "Flux2Pipeline": "a Flux.2 model",
+    "ChromaPipeline": "a Chroma model",
+    "QwenImagePipeline": "a Qwen-Image model",
+    "ZImagePipeline": "a Z-Image model",
+}
+_KNOWN_PIPELINES = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline")
+_WORKS_WITH = "Limner trains Stable Diffusion 1.x models"
+
+
+def detect(
+    path_or_hub_id: str, *, allow_download: bool = False, relative_to: Path | None = None
+) -> BaseModelFile:
+    """The base model at a path or of a Hugging Face name; no weights are loaded.
+
+    relative_to: the folder against which a relative path resolves. A Hugging Face name
+    (`owner/name`) is looked up in the local cache; with allow_download it is fetched when missing.
+
+    Raises UserError with one of: `base_not_found`, `base_truncated`, `base_html`, `base_is_lora`,
+    `base_other_family`, `base_pickle`, `base_incomplete`, `base_unreadable`,
+    `base_download_failed`.
+    """
+    text = path_or_hub_id.strip()
+    if not text:
+        raise fail("base_not_found", "No base model is chosen; choose a file or a folder.")
+    path = Path(text).expanduser()
+    if not path.is_absolute() and relative_to is not None:
+        path = relative_to / path
+    if path.is_dir():
+        return detect_folder(path)
+    if path.exists():
+        return detect_file(path)
+    if hub.is_hub_id(text):
+        return _detect_hub(text, allow_download)
+    raise fail(
+        "base_not_found", f"{path} does not exist; choose another base model.", file=str(path)
+    )
+
+
+def _detect_hub(name: str, allow_download: bool) -> BaseModelFile:
+    folder = hub.cached_folder(name)
+    if folder is not None:
+        try:
+            return detect_folder(folder)
+        except UserError as error:
+            if not allow_download or error.problem.code != "base_incomplete":
+                raise
+    if not allow_download:
+        raise fail(
+            "base_not_found",
+            f"{name} is neither a file here nor in the Hugging Face cache; switch on "
+            '"Download if missing" or choose a file.',
+        )
+    return detect_folder(hub.download(name))
+
+
+def detect_file(path: Path) -> BaseModelFile:
+    """The base model in one safetensors file. Raises UserError as `detect` does."""
+    header = read_header(path)
+    kind = kind_of(header.shapes)
+    if kind.what == "lora":
+        raise fail(
+            "base_is_lora",
+            f"{path.name} is a LoRA, not a base model; choose the model that it was made for.",
+            file=str(path),
+        )
+    if kind.what == "other":
+        raise _other_family(path, kind.name)
+    if kind.what == "incomplete":
+        raise fail(
+            "base_incomplete",
+            f"{path.name} holds {kind.name}; choose a complete checkpoint or a diffusers folder.",
+            file=str(path),
+        )
+    if kind.what == "unknown":
+        raise fail(
+            "base_unreadable",
+            f"{path.name} holds {kind.name}; choose a Stable Diffusion 1.x checkpoint.",
+            file=str(path),
+        )
+    zero_snr = "ztsnr" in header.shapes
+    return BaseModelFile(
+        path=path,
+        family="sd15",
+        layout="single_file",
+        prediction_type=_file_prediction(path, header, zero_snr),
+        zero_terminal_snr=zero_snr,
+        default_resolution=_SD15_RESOLUTION,
+        bucket_step=_SD15_STEP,
+    )
+
+
+def _file_prediction(path: Path, header: Header, zero_snr: bool) -> PredictionType:
+    """What a checkpoint predicts: marker tensors, then metadata, then a .yaml beside it."""
+    if "v_pred" in header.shapes or zero_snr:
+        return "v_prediction"
+    said = header.metadata.get("modelspec.prediction_type", "").lower()
+    if said:
+        return "v_prediction" if said in ("v", "v_prediction", "v-prediction") else "epsilon"
+    try:
+        with path.with_suffix(".yaml").open(encoding="utf-8", errors="replace") as file:
+            settings = file.read(65536)
+    except OSError:
+        return "epsilon"
+    told = re.search(r"""^\s*parameterization:\s*["']?v["']?\s*$""", settings, re.MULTILINE)
+    return "v_prediction" if told else "epsilon"
+
+
+def detect_folder(folder: Path) -> BaseModelFile:
+    """The base model in a diffusers folder. Raises UserError as `detect` does."""
+    index = folder / "model_index.json"
+    if not index.is_file():
+        raise _no_index(folder)
+    pipeline = str(read_json(index).get("_class_name", ""))
+    if pipeline not in _KNOWN_PIPELINES:
+        raise _other_family(folder, _PIPELINES.get(pipeline, f'a "{pipeline}" model'))
+    unet = read_json(folder / "unet" / "config.json")
+    vae = read_json(folder / "vae" / "config.json")
+    scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
+    read_json(folder / "text_encoder" / "config.json")
+    _check_unet(folder, unet)
+    for part in _PARTS:
+        for file in weight_files(folder / part):
+            read_header(file)
+    _check_tokenizer(folder)
+    prediction = str(scheduler.get("prediction_type", "epsilon"))
+    if prediction not in ("epsilon", "v_prediction"):
+        raise fail(
+            "base_other_family",
+            f"{folder.name} predicts {prediction!r}; Limner trains models that predict epsilon or "
+            "v_prediction.",
+            file=str(folder),
+        )
+    scale = 2 ** (len(_blocks(folder / "vae", vae)) - 1)
+    halvings = len(_blocks(folder / "unet", unet)) - 1
+    sample = unet.get("sample_size")
+    return BaseModelFile(
+        path=folder,
+        family="sd15",
+        layout="diffusers",
+        prediction_type="v_prediction" if prediction == "v_prediction" else "epsilon",
+        zero_terminal_snr=bool(scheduler.get("rescale_betas_zero_snr", False)),
+        default_resolution=sample * scale if isinstance(sample, int) else _SD15_RESOLUTION,
+        # Latents that halve evenly all the way down meet their skip connections unpadded.
+        bucket_step=scale * 2**halvings,
+    )
+
+
+def weight_files(part: Path) -> list[Path]:
+    """The safetensors files with the weights of one part (`unet`, `vae`, ...) of a folder.
+
+    Prefers the plain file over the fp16 variant; shards in the order of their names.
+    Raises UserError `base_incomplete` or `base_pickle`.
+    """
+    stem = _PARTS.get(part.name, ("", "diffusion_pytorch_model"))[1]
+    for variant in ("", ".fp16"):
+        one = part / f"{stem}{variant}.safetensors"
+        if one.is_file():
+            return [one]
+        for index in (
+            part / f"{stem}.safetensors.index{variant}.json",
+            part / f"{stem}{variant}.safetensors.index.json",
+        ):
+            if index.is_file():
+                return _shards(index)
+    for file in sorted(part.glob("*")):
+        if file.suffix.lower() in PICKLE_SUFFIXES:
+            raise pickle_refused(file)
+    raise missing(part / f"{stem}.safetensors")
+
+
+def _shards(index: Path) -> list[Path]:
+    names = read_json(index).get("weight_map")
+    if not isinstance(names, dict) or not names:
+        raise _damaged(index)
+    # A name with a folder in it could point anywhere on this computer.
+    if any(Path(str(name)).name != name for name in names.values()):
+        raise _damaged(index)
+    files = [index.parent / name for name in sorted(set(names.values()))]
+    for file in files:
+        if not file.is_file():
+            raise missing(file)
+    return files
+
+
+def _check_tokenizer(folder: Path) -> None:
+    tokenizer = folder / "tokenizer"
+    if (tokenizer / "tokenizer.json").is_file():
+        return
+    for name in ("vocab.json", "merges.txt"):
+        if not (tokenizer / name).is_file():
+            raise missing(tokenizer / name)
+
+
+def _check_unet(folder: Path, unet: dict[str, Any]) -> None:
+    """Refuse UNets of other families, whatever the pipeline calls itself."""
+    channels = unet.get("in_channels", 4)
+    if channels == 9:
+        raise _other_family(folder, "an inpainting model (its UNet takes 9 channels)")
+    if channels != unet.get("out_channels", 4):
+        raise _other_family(folder, f"a model whose UNet takes {channels} channels")
+    if unet.get("encoder_hid_dim_type"):
+        raise _other_family(folder, "a Kolors model")
+    if unet.get("addition_embed_type"):
+        raise _other_family(folder, "a Stable Diffusion XL model")
+    if unet.get("cross_attention_dim") == 1024:
+        raise _other_family(folder, "a Stable Diffusion 2 model")
+
+
+def _blocks(part: Path, config: dict[str, Any]) -> list[Any]:
+    blocks = config.get("block_out_channels")
+    if not isinstance(blocks, list) or not blocks:
+        raise _damaged(part / "config.json")
+    return blocks
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object. Raises UserError `base_incomplete` (absent) or `base_unreadable`."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise missing(path) from None
+    except (OSError, ValueError, RecursionError):
+        raise _damaged(path) from None
+    if not isinstance(data, dict):
+        raise _damaged(path)
+    return data
+
+
+def missing(path: Path) -> UserError:
+    """The complaint that a model folder lacks a file."""
+    return fail(
+        "base_incomplete",
+        f"The model folder lacks {path.parent.name}/{path.name}; download or copy it again.",
+        file=str(path),
+    )
+
+
+def _damaged(path: Path) -> UserError:
+    return fail(
+        "base_unreadable",
+        f"{path.parent.name}/{path.name} is damaged; download or copy the model again.",
+        file=str(path),
+    )
+
+
+def _no_index(folder: Path) -> UserError:
+    if (folder / "config.json").is_file():
+        said = f"{folder.name} is only one part of a diffusers model; choose the folder above it"
+    elif found := sorted(folder.glob("*.safetensors")):
+        said = f"{folder.name} is no diffusers folder; choose a file in it, such as {found[0].name}"
+    else:
+        said = f"{folder.name} is no diffusers folder (it lacks model_index.json); choose another"
+    return fail("base_incomplete", f"{said}.", file=str(folder))
+
+
+def _other_family(path: Path, what: str) -> UserError:
+    return fail(
+        "base_other_family",
+        f"{path.name} is {what}; {_WORKS_WITH}, so choose one of those.",
+        file=str(path),
+    )
