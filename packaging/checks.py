@@ -1,0 +1,49 @@
+"""`start.sh test`: formatting, lint, types and tests, all of them, with one verdict."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from environment import say
+from stamp import venv_python
+
+
+def check_commands(
+    python: str, pytest_arguments: Sequence[str], cache: str | None
+) -> dict[str, list[str]]:
+    """The commands to run by the name they are reported under, in order.
+
+    `cache` is a folder for the tools' caches when the checkout cannot be written, else None.
+    """
+    pytest = [python, "-m", "pytest", *pytest_arguments]
+    if cache:
+        pytest += ["-p", "no:cacheprovider"]
+    return {
+        "ruff format": [python, "-m", "ruff", "format", "--check", "."],
+        "ruff check": [python, "-m", "ruff", "check", "."],
+        "mypy": [python, "-m", "mypy"],
+        "pytest": pytest,
+    }
+
+
+def run_checks(root: Path, pytest_arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run every check in `root`, also after one failed; returns 0 when all passed, else 1."""
+    env = dict(environ)
+    failed = []
+    with tempfile.TemporaryDirectory(prefix="limner-checks-") as temporary:
+        cache = None if os.access(root, os.W_OK) else temporary
+        if cache:
+            env.update(RUFF_CACHE_DIR=f"{cache}/ruff", MYPY_CACHE_DIR=f"{cache}/mypy")
+        python = str(venv_python(root / ".venv"))
+        for name, command in check_commands(python, pytest_arguments, cache).items():
+            say(f"== {name}")
+            if subprocess.run(command, cwd=root, env=env).returncode:
+                failed.append(name)
+    sys.stdout.flush()
+    say(f"Failed: {', '.join(failed)}." if failed else "All checks passed.")
+    return 1 if failed else 0

@@ -1,0 +1,59 @@
+"""Whether `.venv` is what this checkout needs: a hash compared, nothing heavy imported.
+
+Every start comes through here, so it only uses what costs a few milliseconds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+
+STAMP_NAME = "limner-setup.json"
+LOCK_FILES = ("packaging/constraints.txt", "packaging/constraints-cuda.txt", "pyproject.toml")
+
+
+def venv_python(venv: Path) -> Path:
+    """The environment's interpreter."""
+    if sys.platform == "win32":
+        return venv / "Scripts" / "python.exe"
+    return venv / "bin" / "python"
+
+
+def expected_stamp(root: Path) -> dict[str, str]:
+    """What the stamp must hold: the Python that made it, and a hash of all that was installed.
+
+    The checkout's path belongs to it: an environment does not survive being moved.
+    """
+    digest = hashlib.sha256()
+    for part in (str(root), os.environ.get("LIMNER_TORCH_INDEX", "")):
+        digest.update(part.encode("utf-8", "surrogateescape") + b"\0")
+    for name in LOCK_FILES:
+        digest.update((root / name).read_bytes() + b"\0")
+    version = "{}-{}.{}".format(sys.implementation.name, *sys.version_info[:2])
+    return {"python": version, "packages": digest.hexdigest()}
+
+
+def read_stamp(venv: Path) -> dict[str, str]:
+    """The stamp of an environment; {} when there is none or it cannot be read."""
+    try:
+        state = json.loads((venv / STAMP_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return state if isinstance(state, dict) else {}
+
+
+def is_ready(root: Path, kind: str) -> bool:
+    """Whether the environment below `root` was finished for `kind` with these very versions."""
+    venv = root / ".venv"
+    state = read_stamp(venv)
+    if not state:
+        return False
+    wanted = expected_stamp(root)
+    return (
+        state.get("python") == wanted["python"]
+        and state.get(kind) == wanted["packages"]
+        and venv_python(venv).exists()
+    )
