@@ -132,7 +132,8 @@ def _overlay_items(
     for position, entry in enumerate(raw):
         if not isinstance(entry, Mapping):
             wants = "a group of settings in braces"
-            problems.append(_wrong_shape(f"{path}.{position}", wants, entry))
+            problem = _wrong_shape(f"{path}.{position}", wants, entry)
+            problems.append(replace(problem, detail="It was left out."))
             continue
         # Paths count the items that are kept, because these are the ones people see.
         index = len(items)

@@ -1,0 +1,203 @@
+"""Which checkpoints a run has, and which of them are whole, judged by what lies on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from core.errors import Problem, fail
+from core.runs.folder import RunFolder, step_of
+
+LORA_NAME = "lora.safetensors"
+STATE_NAME = "state"
+MANIFEST_NAME = "manifest.json"
+_LARGEST_HEADER = 100 * 1024 * 1024  # the format's own limit
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """One checkpoint folder.
+
+    has_state: training can be resumed from it. valid: everything that is there is whole; if not,
+    `problem` says what is wrong.
+    """
+
+    step: int
+    path: Path
+    has_state: bool
+    valid: bool
+    problem: Problem | None = None
+
+    @property
+    def name(self) -> str:
+        """The folder's name, `step-000100`."""
+        return self.path.name
+
+    @property
+    def lora(self) -> Path:
+        """The LoRA file."""
+        return self.path / LORA_NAME
+
+    @property
+    def state(self) -> Path:
+        """The folder that resume reads."""
+        return self.path / STATE_NAME
+
+
+def list_checkpoints(run: RunFolder) -> list[CheckpointInfo]:
+    """All checkpoints, oldest first. Reads headers and sizes only, so it is fast."""
+    try:
+        folders = [entry for entry in run.checkpoints_folder.iterdir() if entry.is_dir()]
+    except FileNotFoundError:
+        return []
+    found = [(step, path) for path in folders if (step := step_of(path.name)) is not None]
+    return [inspect(path, step) for step, path in sorted(found)]
+
+
+def inspect(path: Path, step: int) -> CheckpointInfo:
+    """What the checkpoint folder `path` holds; reads no weights."""
+    state = path / STATE_NAME
+    wrong = safetensors_fault(path / LORA_NAME)
+    if wrong:
+        return CheckpointInfo(step, path, False, False, _damaged(path, f"{LORA_NAME} {wrong}"))
+    if not state.exists():
+        return CheckpointInfo(step, path, False, True)
+    wrong = _state_fault(state, step, hashes=False)
+    if wrong:
+        return CheckpointInfo(step, path, False, False, _damaged(path, wrong))
+    return CheckpointInfo(step, path, True, True)
+
+
+def verify(checkpoint: CheckpointInfo) -> CheckpointInfo:
+    """`checkpoint` after reading every byte of its state against the manifest's hashes."""
+    if not (checkpoint.valid and checkpoint.has_state):
+        return checkpoint
+    wrong = _state_fault(checkpoint.state, checkpoint.step, hashes=True)
+    if not wrong:
+        return checkpoint
+    problem = _damaged(checkpoint.path, wrong)
+    return replace(checkpoint, has_state=False, valid=False, problem=problem)
+
+
+def latest_valid(run: RunFolder) -> tuple[CheckpointInfo | None, list[Problem]]:
+    """The newest checkpoint that training can go on from, read and verified.
+
+    Damaged ones are passed over with a warning each; None when there is none.
+    """
+    problems: list[Problem] = []
+    for listed in reversed(list_checkpoints(run)):
+        checkpoint = verify(listed)
+        if checkpoint.valid and checkpoint.has_state:
+            return checkpoint, problems
+        if checkpoint.problem is not None:
+            problems.append(replace(checkpoint.problem, severity="warning"))
+    return None, problems
+
+
+def choose(run: RunFolder, name: str) -> tuple[CheckpointInfo | None, list[Problem]]:
+    """The checkpoint called `name` (`step-000100`, `100`, or `latest`), verified.
+
+    Raises UserError when it does not exist, is damaged, or its state is no longer kept. Only
+    `latest` gives None, when there is no checkpoint at all to go on from.
+    """
+    if name == "latest":
+        return latest_valid(run)
+    wanted = int(name) if name.isdigit() else step_of(name)
+    listed = list_checkpoints(run)
+    usable = [c.name for c in listed if c.valid and c.has_state]
+    hint = (
+        f"You can resume from {', '.join(usable)}." if usable else "There is none to resume from."
+    )
+    for found in listed:
+        if found.step != wanted:
+            continue
+        checkpoint = verify(found)
+        if checkpoint.problem is not None:
+            others = [n for n in usable if n != checkpoint.name]
+            hint = f"You can resume from {', '.join(others)}." if others else ""
+            raise fail(
+                "checkpoint_damaged",
+                checkpoint.problem.title,
+                detail=checkpoint.problem.detail,
+                hint=hint,
+                file=str(checkpoint.path),
+            )
+        if not checkpoint.has_state:
+            raise fail(
+                "checkpoint_without_state",
+                f"{checkpoint.name} holds a LoRA to use, but no state to resume from.",
+                hint=hint,
+                file=str(checkpoint.path),
+            )
+        return checkpoint, []
+    raise fail(
+        "checkpoint_not_found",
+        f"This run has no checkpoint {name!r}.",
+        hint=hint,
+        file=str(run.checkpoints_folder),
+    )
+
+
+def safetensors_fault(path: Path) -> str:
+    """What is wrong with a safetensors file by its header and size; empty when nothing is.
+
+    Format: 8 bytes length, JSON header, then tensors at the offsets that the header gives
+    (github.com/huggingface/safetensors, README).
+    """
+    try:
+        size = path.stat().st_size
+        with open(path, "rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if size < 8 or length > min(size - 8, _LARGEST_HEADER):
+                return "is cut off"
+            header = json.loads(file.read(length))
+        ends = [v["data_offsets"][1] for k, v in header.items() if k != "__metadata__"]
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
+        return "has a damaged header"
+    return "" if size == 8 + length + max(ends, default=0) else "is cut off"
+
+
+def _state_fault(state: Path, step: int, hashes: bool) -> str:
+    try:
+        manifest = json.loads((state / MANIFEST_NAME).read_bytes())
+        files: dict[str, Any] = manifest["files"]
+        written_at = int(manifest["step"])
+        facts = {name: (int(v["size"]), str(v["sha256"])) for name, v in files.items()}
+    except FileNotFoundError:
+        return "its state was not written to the end"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return f"{STATE_NAME}/{MANIFEST_NAME} cannot be read"
+    if written_at != step:
+        return f"its state belongs to step {written_at}"
+    for name, (size, digest) in facts.items():
+        file = state / name
+        try:
+            if file.stat().st_size != size:
+                return f"{STATE_NAME}/{name} is cut off"
+            if hashes and _sha256(file) != digest:
+                return f"{STATE_NAME}/{name} is damaged"
+        except FileNotFoundError:
+            return f"{STATE_NAME}/{name} is missing"
+        except OSError as error:
+            return f"{STATE_NAME}/{name} cannot be read ({error.strerror})"
+    return ""
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _damaged(path: Path, what: str) -> Problem:
+    return Problem(
+        code="checkpoint_damaged",
+        title=f"The checkpoint {path.name} is damaged and was passed over: {what}.",
+        file=str(path),
+    )
