@@ -26,13 +26,13 @@ def build_tokenizer(merges: int = 250) -> Any:
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     learner = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     learner.normalizer = normalizers.Lowercase()
-    learner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
-    # ByteLevel keeps the space as a letter of the next word; CLIP has none, so split before.
-    learner.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Whitespace(), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    )
+    # Words without the space before them: CLIP marks where a word ends instead.
+    learner.pre_tokenizer = pre_tokenizers.Whitespace()
     trainer = trainers.BpeTrainer(
-        vocab_size=512 + merges, initial_alphabet=alphabet, show_progress=False
+        vocab_size=512 + merges,
+        initial_alphabet=alphabet,
+        show_progress=False,
+        end_of_word_suffix="</w>",
     )
     learner.train_from_iterator(_TEXT, trainer)
     learned = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
