@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,11 +65,29 @@ class ConceptSummary:
 
 
 @dataclass(frozen=True)
+class Pace:
+    """The job's numbers that steps are counted from.
+
+    repeats: concept index -> how often each of its pictures is shown in one epoch.
+    """
+
+    epochs: int = 1
+    max_steps: int | None = None
+    batch_size: int = 1
+    gradient_accumulation: int = 1
+    seed: int = 0
+    repeats: Mapping[int, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Plan:
     """Everything that will be trained, decided before anything heavy is loaded.
 
-    samples_per_epoch counts repeats; steps are optimizer steps. problems hold warnings (and
-    errors, when the plan cannot be trained).
+    samples_per_epoch counts repeats; steps are optimizer steps. Both are those of the first
+    epoch: they differ between epochs only with fractional repeats, while total_steps is always
+    exact. epoch_ends: the step at which each epoch ends, for as many epochs as it takes until the
+    pattern repeats (one, unless repeats are fractional). problems hold warnings (and errors, when
+    the plan cannot be trained).
     """
 
     items: tuple[Item, ...]
@@ -78,6 +97,8 @@ class Plan:
     steps_per_epoch: int
     total_steps: int
     problems: tuple[Problem, ...] = field(default=())
+    pace: Pace = field(default_factory=Pace)
+    epoch_ends: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,416 @@
+"""Reading pictures: upright, composed on a background, in sRGB, whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+import threading
+import zlib
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from PIL import Image, ImageChops, ImageCms, UnidentifiedImageError
+
+from core.data.types import Placement
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MAX_PIXELS = 400_000_000
+# Pillow raises its own error above twice this; up to there `_check_size` speaks.
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+
+Color = tuple[int, int, int]
+WHITE: Color = (255, 255, 255)
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "TIFF", "GIF")
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# Pictures this large are decoded one at a time, so that many threads don't need many gigabytes.
+_LARGE_PIXELS = 40_000_000
+_one_large_at_a_time = threading.Lock()
+
+
+class PictureError(Exception):
+    """A picture cannot be used; the text is the reason in one sentence."""
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Width and height after EXIF rotation, from the file's header alone.
+
+    Raises PictureError when the file is not a picture or is larger than MAX_PIXELS. A file that
+    is damaged behind its header passes.
+    """
+    with _reasons(path), _open(path) as file:
+        start = file.read(30)
+        if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
+            # Pillow would read the whole file.
+            size, orientation = _webp_header(file, start)
+        else:
+            file.seek(0)
+            image = Image.open(file, formats=_formats(start))
+            size, orientation = image.size, _orientation(image, file)
+        _check_size(size)
+        return (size[1], size[0]) if orientation >= 5 else size
+
+
+def load_picture(
+    path: Path, background: Color = WHITE, at_least: tuple[int, int] | None = None
+) -> Image.Image:
+    """The picture in RGB (sRGB), upright, transparency composed on `background`.
+
+    Of an animation the first frame. With `at_least` (width, height, upright) a JPEG may be
+    decoded at a half, quarter or eighth of its size, never below `at_least`; that is much faster.
+    Raises PictureError when any part of it cannot be read.
+    """
+    with _reasons(path), _open(path) as file:
+        start = file.read(30)
+        file.seek(0)
+        image = Image.open(file, formats=_formats(start))
+        _check_size(image.size)
+        large = image.width * image.height > _LARGE_PIXELS
+        with _one_large_at_a_time if large else contextlib.nullcontext():
+            orientation = _orientation(image, file)
+            if at_least is not None and image.format in ("JPEG", "MPO"):
+                image.draft(None, at_least[::-1] if orientation >= 5 else at_least)
+            image.load()
+            flat = _flatten(image, background)
+            turn = _TURNS.get(orientation)
+            return flat if turn is None else flat.transpose(turn)
+
+
+def to_pixels(image: Image.Image, placement: Placement) -> np.ndarray:
+    """The bucket's rectangle of a picture, scaled and cut: (height, width, 3) uint8.
+
+    Lanczos with antialiasing. Only the rectangle itself is computed, since a very thin picture
+    scaled as a whole would not fit into memory.
+    """
+    import numpy as np
+
+    bucket, (full_width, full_height) = placement.bucket, placement.resized
+    left, top = placement.crop
+    scale_x, scale_y = image.width / full_width, image.height / full_height
+    box = (
+        left * scale_x,
+        top * scale_y,
+        min((left + bucket.width) * scale_x, image.width),
+        min((top + bucket.height) * scale_y, image.height),
+    )
+    resized = image.resize(
+        (bucket.width, bucket.height), Image.Resampling.LANCZOS, box=box, reducing_gap=3.0
+    )
+    return np.array(resized)
+
+
+def load_pixels(path: Path, placement: Placement, background: Color = WHITE) -> np.ndarray:
+    """What training sees of a picture: (height, width, 3) uint8 of its bucket's size.
+
+    Raises PictureError as `load_picture`.
+    """
+    width, height = placement.resized
+    # Twice the size leaves the last, exact scaling to Lanczos.
+    image = load_picture(path, background, at_least=(2 * width, 2 * height))
+    return to_pixels(image, placement)
+
+
+def _open(path: Path) -> BinaryIO:
+    name = os.path.abspath(path)
+    if os.name == "nt" and len(name) >= 250 and not name.startswith("\\\\"):
+        name = "\\\\?\\" + name
+    return open(name, "rb")
+
+
+@contextlib.contextmanager
+def _reasons(path: Path) -> Iterator[None]:
+    """Turn whatever goes wrong while reading into a PictureError.
+
+    Pillow's readers raise almost any exception on damaged files, so all of them are caught.
+    """
+    try:
+        yield
+    except PictureError:
+        raise
+    except FileNotFoundError as error:
+        raise PictureError("The file is not there any more.") from error
+    except PermissionError as error:
+        raise PictureError("The file may not be read; change its permissions.") from error
+    except UnidentifiedImageError as error:
+        raise PictureError(_what_else(path)) from error
+    except Image.DecompressionBombError as error:
+        raise PictureError(_too_large()) from error
+    except MemoryError as error:
+        raise PictureError("There is not enough memory to decode the picture.") from error
+    except Exception as error:
+        if "truncated" in str(error):
+            raise PictureError("The file ends too early; its end is missing.") from error
+        text = str(error).strip().rstrip(".") or type(error).__name__
+        raise PictureError(f"The file is damaged ({text}).") from error
+
+
+def _what_else(path: Path) -> str:
+    """Why a file was not recognised, from its first bytes."""
+    try:
+        with _open(path) as file:
+            start = file.read(512)
+    except OSError as error:
+        return f"The file cannot be read ({error.strerror or error})."
+    if not start:
+        return "The file is empty."
+    text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if text.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
+        return "The file is a web page, not a picture; download the picture itself again."
+    if b"<svg" in text:
+        return "The file is an SVG drawing; export it as PNG."
+    if text.startswith(b"version https://git-lfs"):
+        return "The file is only a Git LFS pointer; fetch the real file with git lfs pull."
+    if start[4:8] == b"ftyp" and start[8:12] in _HEIF_BRANDS:
+        return "HEIC pictures need the package pillow-heif; install it or convert the picture."
+    if start.startswith((b"\xff\x0a", b"\x00\x00\x00\x0cJXL ")):
+        return "JPEG XL is not supported; convert the picture to PNG or JPEG."
+    if start.startswith(b"8BPS"):
+        return "The file is a Photoshop document; export it as PNG."
+    if start.startswith((b"\xff\xd8", b"\x89PNG", b"RIFF", b"GIF8", b"BM", b"II*", b"MM\0*")):
+        return "The file is damaged; its header cannot be read."
+    if not start.strip(b"\0"):
+        return "The file holds only zeros; the disk or a download has lost it."
+    return "The file is not a picture of a known format."
+
+
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
+
+
+def _formats(start: bytes) -> tuple[str, ...]:
+    is_heif = start[4:8] == b"ftyp" and start[8:12] in _HEIF_BRANDS
+    return (*_FORMATS, "HEIF") if is_heif and _register_heif() else _FORMATS
+
+
+@lru_cache(maxsize=1)
+def _register_heif() -> bool:
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return False
+    register_heif_opener()
+    return True
+
+
+def _check_size(size: tuple[int, int]) -> None:
+    if size[0] < 1 or size[1] < 1:
+        raise PictureError("The file is damaged; it declares a size of zero.")
+    if size[0] * size[1] > MAX_PIXELS:
+        raise PictureError(_too_large(f"{size[0]}x{size[1]} pixels"))
+
+
+def _too_large(size: str = "far too many pixels") -> str:
+    limit = MAX_PIXELS // 1_000_000
+    return f"The file declares {size}, more than the limit of {limit} million; scale it down."
+
+
+def _orientation(image: Image.Image, file: BinaryIO) -> int:
+    """EXIF orientation 1..8; 1 where there is none or a wrong one."""
+    if image.format == "TIFF":
+        return 1  # Pillow turns TIFF pictures by itself, size included.
+    if image.format == "PNG":
+        # PngImageFile.getexif would decode the pixels to find an eXIf chunk behind them.
+        exif = image.info.get("exif") or _exif_behind_png(file)
+        return _orientation_in(exif, image.info)
+    return _orientation_in(image.info.get("exif"), image.info)
+
+
+def _orientation_in(exif: bytes | None, info: dict) -> int:
+    if exif is None and not any(key in info for key in _EXIF_PLACES):
+        return 1
+    holder = Image.Image()
+    holder.info = {key: info[key] for key in _EXIF_PLACES if key in info}
+    if exif is not None:
+        holder.info["exif"] = exif
+    try:
+        value = holder.getexif().get(_ORIENTATION, 1)
+    except Exception:
+        # Broken metadata is no reason to refuse a picture.
+        return 1
+    return value if value in _TURNS else 1
+
+
+_EXIF_PLACES = ("Raw profile type exif", "XML:com.adobe.xmp", "xmp")
+_TAIL = 65536
+
+
+def _exif_behind_png(file: BinaryIO) -> bytes | None:
+    """The eXIf chunk that some programs write behind the pixels, or None."""
+    position = file.tell()
+    try:
+        file.seek(0, os.SEEK_END)
+        file.seek(max(0, file.tell() - _TAIL))
+        tail = file.read(_TAIL)
+    finally:
+        file.seek(position)
+    at = tail.rfind(b"eXIf")
+    if at < 4:
+        return None
+    length = int.from_bytes(tail[at - 4 : at], "big")
+    checksum = tail[at + 4 + length : at + 8 + length]
+    if int.from_bytes(checksum, "big") != zlib.crc32(tail[at : at + 4 + length]):
+        return None
+    return tail[at + 4 : at + 4 + length]
+
+
+def _webp_header(file: BinaryIO, start: bytes) -> tuple[tuple[int, int], int]:
+    """Size and orientation of a WebP file (RFC 9649) whose first 30 bytes are `start`."""
+    declared = int.from_bytes(start[4:8], "little") + 8
+    if os.fstat(file.fileno()).st_size < declared:
+        raise PictureError("The file ends too early; its end is missing.")
+    kind = start[12:16]
+    if kind == b"VP8 " and start[23:26] == b"\x9d\x01\x2a":
+        width, height = struct.unpack("<HH", start[26:30])
+        return (width & 0x3FFF, height & 0x3FFF), 1
+    if kind == b"VP8L" and start[20] == 0x2F:
+        bits = int.from_bytes(start[21:25], "little")
+        return ((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1), 1
+    if kind != b"VP8X":
+        raise PictureError("The file is damaged; its header cannot be read.")
+    size = (
+        int.from_bytes(start[24:27], "little") + 1,
+        int.from_bytes(start[27:30], "little") + 1,
+    )
+    has_exif, has_xmp = start[20] & 0x08, start[20] & 0x04
+    return size, _webp_orientation(file, declared) if has_exif or has_xmp else 1
+
+
+def _webp_orientation(file: BinaryIO, end: int) -> int:
+    found: dict[bytes, bytes] = {}
+    position = 12
+    while position + 8 <= end:
+        file.seek(position)
+        head = file.read(8)
+        if len(head) < 8:
+            break
+        length = int.from_bytes(head[4:8], "little")
+        if head[:4] in (b"EXIF", b"XMP ") and position + 8 + length <= end:
+            found[head[:4]] = file.read(length)
+        position += 8 + length + (length & 1)
+    info = {"xmp": found[b"XMP "]} if b"XMP " in found else {}
+    return _orientation_in(found.get(b"EXIF"), info)
+
+
+def _flatten(image: Image.Image, background: Color) -> Image.Image:
+    """A decoded picture in RGB without transparency."""
+    profile = image.info.get("icc_profile")
+    mode = image.mode
+    alpha: Image.Image | None = None
+    if mode.startswith("I") or mode == "F":
+        colour, alpha = _to_8_bit(image)
+    elif image.has_transparency_data:
+        if mode in ("L", "LA", "La"):
+            colour, alpha = image.convert("LA").split()
+        else:
+            rgba = image.convert("RGBA")
+            colour, alpha = rgba.convert("RGB"), rgba.getchannel("A")
+    elif mode in ("L", "RGB", "CMYK", "LAB"):
+        colour = image
+    else:
+        colour = image.convert("L" if mode == "1" else "RGB")
+    rgb = _to_srgb(colour, profile)
+    if alpha is None or alpha.getextrema()[0] == 255:
+        return rgb
+    canvas = Image.new("RGB", rgb.size, background)
+    canvas.paste(rgb, mask=alpha)
+    return canvas
+
+
+def _to_8_bit(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """A grey picture of 16 or 32 bits or floats as 8-bit grey, and its transparency if any.
+
+    16 bits are the whole range of 16-bit pictures and of 32-bit ones that don't exceed it;
+    floats are 0..1, or 0..255 or 0..65535 where they exceed that, else their own range.
+    """
+    import numpy as np
+
+    values = np.asarray(image).astype(np.float64)
+    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = float(values.min()), float(values.max())
+    if image.mode.startswith("I"):
+        top = 65535.0 if high <= 65535 else float(2**31 - 1)
+        bottom = 0.0 if low >= 0 else low
+    else:
+        top = next((t for t in (1.0, 255.0, 65535.0) if high <= t), high)
+        bottom = 0.0 if low >= 0 else low
+    scaled = np.floor((values - bottom) * (255.0 / (top - bottom)) + 0.5)
+    alpha = None
+    key = image.info.get("transparency")
+    if isinstance(key, int):
+        alpha = Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8))
+    return Image.fromarray(scaled.astype(np.uint8)), alpha
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """A picture in L, RGB, CMYK or LAB as RGB in sRGB, by its profile where it has a usable one."""
+    transform = None
+    if image.mode == "LAB":
+        transform = _lab_transform()
+    elif profile:
+        transform = _profile_transform(profile, image.mode)
+    if transform is not None:
+        return transform.apply(image)
+    return image.convert("RGB")
+
+
+@lru_cache(maxsize=1)
+def _srgb_profile() -> ImageCms.ImageCmsProfile:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+
+
+@lru_cache(maxsize=1)
+def _lab_transform() -> ImageCms.ImageCmsTransform:
+    return ImageCms.buildTransform(ImageCms.createProfile("LAB"), _srgb_profile(), "LAB", "RGB")
+
+
+@lru_cache(maxsize=32)
+def _profile_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """The way from an embedded profile to sRGB; None where it is sRGB already or is broken.
+
+    Relative colorimetric with black point compensation, as photo programs do by default.
+    """
+    import io
+
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        space = source.profile.xcolor_space.strip()
+        if space != {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}[mode]:
+            return None
+        transform = ImageCms.buildTransform(
+            source,
+            _srgb_profile(),
+            mode,
+            "RGB",
+            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+        if mode == "CMYK":
+            return transform
+        probe = _probe(mode)
+        change = ImageChops.difference(transform.apply(probe), probe.convert("RGB"))
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return None
+    # Most profiles in the wild are sRGB itself; running them would only cost time.
+    return transform if max(change.tobytes()) > 1 else None
+
+
+def _probe(mode: str) -> Image.Image:
+    """A small picture that holds colours from all over the space."""
+    if mode == "L":
+        return Image.frombytes("L", (256, 1), bytes(range(256)))
+    levels = range(0, 256, 17)
+    colours = bytes(v for r in levels for g in levels for b in levels for v in (r, g, b))
+    return Image.frombytes("RGB", (len(levels) ** 2, len(levels)), colours)

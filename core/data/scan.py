@@ -1,0 +1,137 @@
+"""Finding the pictures of a folder."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from core.errors import Problem, Severity, Stopped
+
+PICTURE_SUFFIXES = frozenset(
+    {
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".bmp", ".tif", ".tiff"),
+        *(".gif", ".heic", ".heif"),
+    }
+)
+# Pictures that belong to another picture: its mask and its condition.
+_COMPANIONS = ("-masklabel.png", "-condlabel.png")
+_CHECK_EVERY = 256
+
+StopCheck = Callable[[], object]
+
+
+@dataclass
+class Scan:
+    """The pictures of a folder in natural order, and what hindered the search.
+
+    Iterating gives the pictures. A problem is an error when the folder itself cannot be read, a
+    warning when one of its subfolders cannot.
+    """
+
+    pictures: list[Path] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Path]:
+        return iter(self.pictures)
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+
+def natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
+    """Sort key that puts `2` before `10`, ignores case and is never equal for unlike names."""
+    parts: list[tuple[int, int, str]] = []
+    for part in re.split(r"(\d+)", name.casefold()):
+        if part:
+            parts.append((0, int(part), "") if part.isdecimal() else (1, 0, part))
+    return parts, name
+
+
+def is_picture_name(name: str) -> bool:
+    """Whether a file of this name is taken for a picture to learn from."""
+    lower = name.lower()
+    return (
+        os.path.splitext(lower)[1] in PICTURE_SUFFIXES
+        and not lower.startswith(".")
+        and not lower.endswith(_COMPANIONS)
+    )
+
+
+def ask_stop(stop: StopCheck | None) -> None:
+    """Raise Stopped when `stop` returns true; it may also raise by itself, as Control.check."""
+    if stop is not None and stop():
+        raise Stopped
+
+
+def scan_folder(folder: Path, include_subfolders: bool, stop: StopCheck | None = None) -> Scan:
+    """All pictures in `folder`, its own files before those of its subfolders.
+
+    Names beginning with a dot are left out, and so are mask and condition pictures. A folder
+    that is reached twice through symbolic links is searched once. `stop` is asked now and then;
+    raises Stopped when it says so.
+    """
+    scan = Scan()
+    seen: set[tuple[int, int]] = set()
+    root = Path(folder).expanduser()
+    waiting = [root]
+    while waiting:
+        ask_stop(stop)
+        current = waiting.pop()
+        try:
+            status = os.stat(current)
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            names, subfolders = _entries(current, include_subfolders, stop)
+        except OSError as error:
+            scan.problems.append(
+                _problem(current, error, "error" if current == root else "warning")
+            )
+            continue
+        names.sort(key=natural_key)
+        scan.pictures.extend(current / name for name in names)
+        subfolders.sort(key=natural_key, reverse=True)
+        waiting.extend(current / name for name in subfolders)
+    return scan
+
+
+def _entries(
+    folder: Path, include_subfolders: bool, stop: StopCheck | None
+) -> tuple[list[str], list[str]]:
+    names: list[str] = []
+    subfolders: list[str] = []
+    with os.scandir(folder) as entries:
+        for count, entry in enumerate(entries):
+            if count % _CHECK_EVERY == 0:
+                ask_stop(stop)
+            if entry.name.startswith("."):
+                continue
+            try:
+                if is_picture_name(entry.name) and entry.is_file():
+                    names.append(entry.name)
+                elif include_subfolders and entry.is_dir():
+                    subfolders.append(entry.name)
+            except OSError:
+                # A link that leads in a circle by itself is neither file nor folder.
+                continue
+    return names, subfolders
+
+
+def _problem(folder: Path, error: OSError, severity: Severity) -> Problem:
+    if isinstance(error, FileNotFoundError):
+        code, what = "folder_missing", "does not exist; choose the folder again"
+    elif isinstance(error, NotADirectoryError):
+        code, what = "folder_is_file", "is a file; choose the folder that holds the pictures"
+    elif isinstance(error, PermissionError):
+        code, what = "folder_unreadable", "may not be read; change its permissions"
+    else:
+        code, what = "folder_unreadable", f"cannot be read ({error.strerror or error})"
+    return Problem(
+        code=code,
+        title=f"The folder {folder} {what}.",
+        severity=severity,
+        file=str(folder),
+    )
