@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -129,18 +129,16 @@ class Done(_Event):
 
 
 Event = Annotated[
-    Union[
-        Hello,
-        Phase,
-        Step,
-        Sample,
-        Checkpoint,
-        Validation,
-        Warning,
-        ProblemEvent,
-        Heartbeat,
-        Done,
-    ],
+    Hello
+    | Phase
+    | Step
+    | Sample
+    | Checkpoint
+    | Validation
+    | Warning
+    | ProblemEvent
+    | Heartbeat
+    | Done,
     Field(discriminator="type"),
 ]
 
@@ -194,7 +192,7 @@ class Set(BaseModel):
 
 
 Command = Annotated[
-    Union[Stop, Pause, Resume, SampleNow, CheckpointNow, Set], Field(discriminator="type")
+    Stop | Pause | Resume | SampleNow | CheckpointNow | Set, Field(discriminator="type")
 ]
 
 _events: TypeAdapter[Event] = TypeAdapter(Event)

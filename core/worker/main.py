@@ -1,0 +1,403 @@
+"""The worker process: `python -m core.worker RUN_FOLDER [--resume NAME|latest] [--no-stdin]`.
+
+Its streams, from the first moment on:
+- A private copy of stdout carries the protocol, one JSON event a line (core/worker/protocol.py).
+- stdout and stderr themselves become the run's log.txt, so whatever libraries print is kept even
+  when nobody is there any more, and never mixes with the protocol. Whoever wants to see the log
+  reads the file. Only what goes wrong before the run folder is known reaches the parent's stderr.
+- stdin carries commands. Its end means that the window is gone; training goes on.
+
+Exit codes: 0 finished, 1 failed, 2 bad settings or arguments, 130 stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import errno
+import faulthandler
+import logging
+import os
+import platform
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from core.config.job import Job
+from core.errors import Problem, Stopped, UserError
+from core.runs import checkpoints, lock
+from core.runs.events import EventLog
+from core.runs.folder import RunFolder
+from core.training.control import Control
+from core.worker import listen, protocol
+from core.worker.outlet import Outlet, PipeWriter
+
+FINISHED, FAILED, BAD_SETTINGS, STOPPED = 0, 1, 2, 130
+_CODES = {"finished": FINISHED, "stopped": STOPPED, "failed": FAILED}
+_PACKAGES = (
+    "torch",
+    "diffusers",
+    "transformers",
+    "peft",
+    "accelerate",
+    "safetensors",
+    "bitsandbytes",
+    "prodigyopt",
+)
+
+# (job, run, emit, control, resume_from) -> core.training.trainer.Outcome
+TrainFunction = Callable[[Job, RunFolder, Any, Control, Path | None], Any]
+
+log = logging.getLogger(__name__)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read the arguments and train; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m core.worker")
+    parser.add_argument("run", type=Path, help="the run's folder")
+    parser.add_argument("--resume", default="", metavar="NAME", help="a checkpoint, or latest")
+    parser.add_argument("--no-stdin", action="store_true", help="take no commands from stdin")
+    try:
+        parsed = parser.parse_args(arguments)
+    except SystemExit as end:
+        return BAD_SETTINGS if end.code else FINISHED
+    return run(parsed.run, resume=parsed.resume, stdin=not parsed.no_stdin)
+
+
+def run(
+    folder: Path, *, resume: str = "", stdin: bool = True, trainer: TrainFunction | None = None
+) -> int:
+    """Train the job in `folder` from the checkpoint `resume`; returns the exit code.
+
+    Takes over the process: its streams and signals. `trainer` stands in for
+    core.training.trainer.train, which is imported only after the job has proved readable.
+    """
+    silent = int(os.environ.get("RANK", "0") or 0) > 0
+    commands = _private_stdin()
+    pipe = PipeWriter(-1 if silent else _private_stdout())
+    place = RunFolder(folder.absolute())
+    if silent:
+        return _follow(place, resume, trainer)
+    try:
+        if not place.job_file.exists():
+            place.read_job()
+        held = lock.acquire(place)
+        if held is None:
+            return _refuse(pipe, _already_running(place), FAILED)
+        _log_to(place.log_file)
+        listen.clear_commands(place)
+        outlet = Outlet(EventLog(place.events_file), pipe)
+    except UserError as error:
+        return _refuse(pipe, error.problem, BAD_SETTINGS)
+    except OSError as error:
+        return _refuse(pipe, _unwritable(place, error), FAILED)
+    control = Control()
+    listen.guard_stop(control, outlet, lambda: _give_up(place, outlet))
+    listen.listen_to_signals(control)
+    listen.beat(outlet)
+    listen.listen_to_folder(place, control)
+    if stdin and commands >= 0:
+        listen.listen_to_stdin(commands, control)
+    last_words, code = _work(place, outlet, control, resume, trainer)
+    outlet.finish(*last_words)
+    held.release()
+    return code
+
+
+def _work(
+    place: RunFolder, outlet: Outlet, control: Control, resume: str, trainer: TrainFunction | None
+) -> tuple[list[protocol._Event], int]:
+    """Train; returns the last events and the exit code, whatever happens."""
+    job: Job | None = None
+    code = BAD_SETTINGS
+    try:
+        job = place.read_job()
+        start = _find_start(place, resume, outlet)
+        code = FAILED
+        outlet.emit(protocol.Phase(name="loading", text="starting"))
+        prepare_environment(job)
+        train = trainer or _import_trainer()
+        outlet.emit(describe_process(start.name if start else ""))
+        control.check()
+        outcome = train(job, place, outlet.emit, control, start.path if start else None)
+        done = protocol.Done(
+            status=outcome.status,
+            step=outcome.step,
+            path=place.relative(outcome.lora) if outcome.lora else "",
+            output=str(outcome.output) if outcome.output else "",
+        )
+        return [done], _CODES[outcome.status]
+    except Stopped:
+        return [_done(place, outlet, "stopped")], STOPPED
+    except UserError as error:
+        for problem in error.problems:
+            log.error("%s", problem.sentence())
+        return [*map(event_of, error.problems), _done(place, outlet, "failed")], code
+    except BaseException as error:
+        traceback.print_exc()
+        problem = problem_of(error, job, place)
+        return [event_of(problem), _done(place, outlet, "failed")], FAILED
+
+
+def _done(place: RunFolder, outlet: Outlet, status: protocol.Status) -> protocol.Done:
+    lora = place.relative(place.lora_file) if place.lora_file.exists() else ""
+    return protocol.Done(status=status, step=outlet.step, path=lora)
+
+
+def _give_up(place: RunFolder, outlet: Outlet) -> None:
+    """End the process at once; for a stop that cannot be waited for."""
+    if outlet.finish(_done(place, outlet, "stopped")):
+        os._exit(STOPPED)
+
+
+def _find_start(place: RunFolder, resume: str, outlet: Outlet) -> checkpoints.CheckpointInfo | None:
+    if not resume:
+        return None
+    start, problems = checkpoints.choose(place, resume)
+    for problem in problems:
+        outlet.emit(event_of(problem))
+    if start is None:
+        problem = Problem(
+            code="nothing_to_resume",
+            severity="warning",
+            title="There is no checkpoint to go on from, so the run begins again.",
+        )
+        outlet.emit(event_of(problem))
+    return start
+
+
+def prepare_environment(job: Job) -> None:
+    """Keep libraries offline (unless the job allows a download) and quiet; before their import."""
+    if not job.model.allow_download:
+        os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    os.environ["PYTHONUTF8"] = "1"
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def _import_trainer() -> TrainFunction:
+    from core.training.trainer import train
+
+    return train
+
+
+def describe_process(resumed_from: str = "") -> protocol.Hello:
+    """`hello`: process id, versions of what is installed, device and its memory.
+
+    Asks torch only where it is imported already; then without it the device stays empty.
+    """
+    versions = {"python": platform.python_version()}
+    for package in ("limner", *_PACKAGES):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    device, memory = "", 0
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        versions["torch"] = str(torch.__version__)
+        device, memory = _device(torch)
+    return protocol.Hello(
+        pid=os.getpid(),
+        versions=versions,
+        device=device,
+        memory=memory,
+        resumed_from=resumed_from,
+    )
+
+
+def _device(torch: Any) -> tuple[str, int]:
+    if torch.cuda.is_available():
+        facts = torch.cuda.get_device_properties(torch.cuda.current_device())
+        return str(facts.name), int(facts.total_memory)
+    if torch.backends.mps.is_available():
+        return "Apple GPU", 0
+    import psutil
+
+    threads = torch.get_num_threads()
+    return f"CPU, {threads} thread{'s' * (threads != 1)}", int(psutil.virtual_memory().total)
+
+
+def event_of(problem: Problem) -> protocol.Warning | protocol.ProblemEvent:
+    """The event that tells a problem."""
+    kind = protocol.ProblemEvent if problem.severity == "error" else protocol.Warning
+    return kind(
+        code=problem.code,
+        title=problem.title,
+        detail=problem.detail,
+        hint=problem.hint,
+        setting=problem.setting,
+        file=problem.file,
+    )
+
+
+def problem_of(error: BaseException, job: Job | None, place: RunFolder) -> Problem:
+    """What to tell about an error that nobody foresaw, in one sentence with something to do."""
+    if _is_out_of_memory(error):
+        return _out_of_memory(error, job)
+    if _is_disk_full(error):
+        return Problem(
+            code="disk_full",
+            title=f"The disk that holds {place.path} is full.",
+            hint="Free some space, then resume the run; its last checkpoint is intact.",
+            file=str(place.path),
+        )
+    words = " ".join(str(error).split())
+    words = words if len(words) <= 300 else words[:297] + "..."
+    called = type(error).__name__ + (f": {words}" if words else "")
+    return Problem(
+        code="internal_error",
+        title=f"Training ended because of an error inside Limner ({called}).",
+        detail=f"The whole report is in {place.log_file}.",
+        file=str(place.log_file),
+    )
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    found: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None and current not in found:
+        found.append(current)
+        current = current.__cause__ or current.__context__
+    return found
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    # By name, because asking torch for its class would import it.
+    names = {cls.__name__ for cls in type(error).__mro__}
+    text = str(error).lower()
+    said = "out of memory" in text or "can't allocate memory" in text
+    return bool(names & {"OutOfMemoryError", "MemoryError"}) or (
+        isinstance(error, RuntimeError) and said
+    )
+
+
+def _is_disk_full(error: BaseException) -> bool:
+    codes = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+    for one in _chain(error):
+        if isinstance(one, OSError) and one.errno in codes:
+            return True
+        # safetensors and torch write files outside of Python and only pass the words on.
+        if "No space left on device" in str(one) or "os error 28" in str(one):
+            return True
+    return False
+
+
+def _out_of_memory(error: BaseException, job: Job | None) -> Problem:
+    on_gpu = "cuda" in str(error).lower() or "hip" in str(error).lower()
+    advice, setting = [], "training.resolution"
+    if job is not None:
+        training = job.training
+        advice.append(f"lower the resolution (now {training.resolution})")
+        if training.batch_size > 1:
+            advice.insert(0, f"lower the batch size (now {training.batch_size})")
+            setting = "training.batch_size"
+        if not training.gradient_checkpointing:
+            advice.insert(0, "switch on gradient checkpointing")
+            setting = "training.gradient_checkpointing"
+    hint = ", or ".join(advice)
+    where = "GPU" if on_gpu else "computer"
+    return Problem(
+        code="out_of_memory",
+        title=f"The {where}'s memory is not enough for these settings.",
+        hint=hint[:1].upper() + hint[1:] + "." if hint else "Close other programs.",
+        setting=setting,
+    )
+
+
+def _already_running(place: RunFolder) -> Problem:
+    pid = lock.running_pid(place)
+    return Problem(
+        code="run_is_running",
+        title=f"The run in {place.path} is being trained already; stop it first.",
+        detail=f"Its process has the number {pid}." if pid else "",
+        file=str(place.path),
+    )
+
+
+def _unwritable(place: RunFolder, error: OSError) -> Problem:
+    problem = Problem(
+        code="run_folder_unwritable",
+        title=f"The run's folder {place.path} cannot be written.",
+        detail=str(error),
+        file=str(place.path),
+    )
+    if _is_disk_full(error):
+        return replace(problem, code="disk_full", hint="Free some space on its disk.")
+    return replace(problem, hint="Check its permissions.")
+
+
+def _refuse(pipe: PipeWriter, problem: Problem, code: int) -> int:
+    """Say on the pipe alone why nothing is done; the run's files may be another worker's."""
+    print(problem.sentence(), file=sys.stderr)
+    for event in (event_of(problem), protocol.Done(status="failed")):
+        pipe.put(event.type, protocol.encode(event).encode() + b"\n")
+    pipe.drain(1.0)
+    return code
+
+
+def _private_stdout() -> int:
+    """A copy of stdout that nobody else can print to; -1 when there is none."""
+    try:
+        return os.dup(1)
+    except OSError:
+        return -1
+
+
+def _private_stdin() -> int:
+    """A copy of stdin; stdin itself becomes empty, so that no library can wait for it."""
+    try:
+        copy = os.dup(0)
+    except OSError:
+        copy = -1
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    if nothing != 0:
+        os.close(nothing)
+    return copy
+
+
+def _log_to(path: Path) -> None:
+    """Send everything printed from now on to `path`. Raises OSError when it cannot be written."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    os.dup2(handle, 2)
+    os.dup2(handle, 1)
+    os.close(handle)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+    print(f"--- worker {os.getpid()}, {time.strftime('%Y-%m-%d %H:%M:%S')} ---", file=sys.stderr)
+    faulthandler.enable(file=2)
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+        force=True,
+    )
+
+
+def _follow(place: RunFolder, resume: str, trainer: TrainFunction | None) -> int:
+    """One of several processes of a run that is not the first: trains along and says nothing."""
+    rank = os.environ["RANK"]
+    _log_to(place.path / f"log-{rank}.txt")
+    control = Control()
+    listen.listen_to_signals(control)
+    try:
+        job = place.read_job()
+        start, _ = checkpoints.choose(place, resume) if resume else (None, [])
+        prepare_environment(job)
+        train = trainer or _import_trainer()
+        outcome = train(job, place, lambda _event: None, control, start.path if start else None)
+        return _CODES[outcome.status]
+    except Stopped:
+        return STOPPED
+    except BaseException:
+        traceback.print_exc()
+        return FAILED
