@@ -76,5 +76,6 @@ class Lora(Settings):
         "float32",
         title=tr("LoRA weights in memory"),
         help=tr("LoRA weights always train in float32."),
+        labels={"float32": "float32"},
         ready=False,
     )

@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 
 from core.errors import UserError
-from core.lora.inject import set_training
 from core.runs.folder import safe_name
-from core.sampling.engine import draw
+from core.sampling.engine import batches, draw_many
 from core.sampling.genspec import GenSpec
 from core.sampling.png_metadata import save_png
 from core.training.device import free_memory
@@ -31,41 +30,44 @@ def draw_samples(session: Session) -> None:
     chosen = prompts_to_draw(session)
     if not chosen or not session.is_main:
         return
-    set_training(session.model, session.adapter, False)
     session.model.place("vae", session.device)
     try:
         with averaged(session.adapter, session.ema):
-            for number, (index, spec) in enumerate(chosen):
-                session.emit(protocol.Phase(name="sampling", done=number, total=len(chosen)))
-                _draw_one(session, index, spec)
+            # Drawing a training batch's worth at once needs no more memory than training does.
+            groups = batches([spec for _, spec in chosen], session.job.training.batch_size)
+            done = 0
+            for group in groups:
+                session.emit(protocol.Phase(name="sampling", done=done, total=len(chosen)))
+                _draw_group(session, [chosen[number] for number in group])
+                done += len(group)
     finally:
         if session.device.type != "cpu":
             session.model.place("vae", torch.device("cpu"))
             free_memory(session.device)
-        set_training(session.model, session.adapter, True)
 
 
-def _draw_one(session: Session, index: int, spec: GenSpec) -> None:
-    run, step = session.run, session.step
-    path = run.samples(step) / f"{index:02d}-{safe_name(spec.prompt)}.png"
+def _draw_group(session: Session, group: list[tuple[int, GenSpec]]) -> None:
     size = session.job.training.resolution
     try:
-        with torch.no_grad(), session.compute.accelerator.autocast():
-            image = draw(
+        with session.compute.accelerator.autocast():
+            images = draw_many(
                 session.model,
-                spec,
-                default_size=(size, size),
+                [spec for _, spec in group],
+                default_size=size,
                 device=session.device,
                 check_stop=session.control.check,
             )
-        extra = {"model": session.model.file.path.name, "run": run.path.name, "step": step}
-        save_png(image, path, spec, extra)
     except UserError as error:
         for problem in error.problems:
             session.emit(warning_of(problem))
         return
-    session.emit(
-        protocol.Sample(
-            step=step, index=index, path=run.relative(path), prompt=spec.prompt, seed=spec.seed
+    run, step = session.run, session.step
+    extra = {"model": session.model.file.path.name, "run": run.path.name, "step": step}
+    for (index, spec), image in zip(group, images, strict=True):
+        path = run.samples(step) / f"{index:02d}-{safe_name(spec.prompt)}.png"
+        save_png(image, path, spec, extra)
+        session.emit(
+            protocol.Sample(
+                step=step, index=index, path=run.relative(path), prompt=spec.prompt, seed=spec.seed
+            )
         )
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from dataclasses import dataclass, field
@@ -107,6 +108,7 @@ class Session:
                 "smoothed": [self.smoothed.value, self.smoothed.count],
                 "ema_updates": self.ema.updates if self.ema else 0,
                 "scaler": scaler.state_dict() if scaler is not None else None,
+                "pictures": fingerprint(self.plan),
             },
         )
 
@@ -126,6 +128,14 @@ class Session:
             ) from error
         if self.compute.accelerator.scaler is not None and state.trainer["scaler"]:
             self.compute.accelerator.scaler.load_state_dict(state.trainer["scaler"])
+        if state.trainer["pictures"] != fingerprint(self.plan):
+            changed = Problem(
+                code="pictures_changed",
+                severity="warning",
+                title="The pictures or captions have changed since this run began; it goes on with "
+                "what is there now, and would have come out otherwise without the change.",
+            )
+            self.emit(warning_of(changed))
         self.step = self.saved_step = int(state.trainer["step"])
         self.started = float(state.trainer["started"])
         self.smoothed = SmoothedLoss(*state.trainer["smoothed"])
@@ -161,6 +171,15 @@ def open_session(job: Job, run: RunFolder, emit: Emit, control: Control) -> Sess
     return Session(
         job, run, emit, control, compute, model, adapter, optimizer, plan, latents, text, ema
     )
+
+
+def fingerprint(plan: Plan) -> str:
+    """A hash of what is trained: which pictures at which sizes with which captions."""
+    told = [
+        (item.id, item.concept, item.path.name, item.size, str(item.placement), item.captions)
+        for item in plan.items
+    ]
+    return hashlib.blake2b(repr(told).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def _silent(_event: object) -> None:

@@ -1,0 +1,87 @@
+"""Time per step of the real trainer against a bare loop on the same tensors, in one process.
+
+    python -m tests.benchmarks.trainer_overhead [--steps 60] [--model ... --resolution 512]
+
+Steps of both kinds alternate, so that a busy machine slows both alike. The bare step is
+forward, backward, gradient clipping and optimizer on tensors that are ready; the trainer's step
+makes noise, looks up latents and embeddings, reports an event and writes it to a file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core.data.batches import epoch_batches
+from core.data.types import Batch
+from core.lora.inject import set_training
+from core.runs.events import EventLog
+from core.runs.folder import create
+from core.training import objective
+from core.training.control import Control
+from core.training.session import Session, open_session
+from core.training.trainer import _timed_step
+from tests.benchmarks.common import add_model_options, job_of, report
+
+
+def prepared(session: Session, batch: Batch) -> tuple[torch.Tensor, ...]:
+    """Noisy latents, timesteps, embeddings and target of a batch, on the device."""
+    latents = torch.stack([session.latents[d.item.id] for d in batch.draws]).to(session.device)
+    noise = torch.randn_like(latents)
+    at = torch.randint(0, session.model.schedule.timesteps, (len(latents),), device=session.device)
+    a = objective.schedule_values(session.model.schedule, at)
+    assert session.text is not None
+    embeddings = session.text[[d.caption for d in batch.draws]].to(session.device)
+    prediction = session.model.schedule.prediction_type
+    target = objective.target_of(latents, noise, a, prediction)
+    return objective.add_noise(latents, noise, a), at, embeddings, target
+
+
+def bare_step(session: Session, tensors: tuple[torch.Tensor, ...], optimizer: Any) -> None:
+    """Forward, backward, clipping and optimizer, nothing else."""
+    noisy, at, embeddings, target = tensors
+    optimizer.zero_grad()
+    with session.compute.accelerator.autocast():
+        predicted = session.model.predict(noisy, at, embeddings)
+    loss = torch.nn.functional.mse_loss(predicted.float(), target)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(session.adapter.parameters(), 1.0)
+    optimizer.step()
+    loss.item()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=60)
+    add_model_options(parser)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        run = create(job := job_of(options), Path(folder))
+        log = EventLog(run.events_file)
+        session = open_session(job, run, log.write, Control())
+        set_training(session.model, session.adapter, True)
+        optimizer = torch.optim.AdamW(session.adapter.parameters(), lr=1e-4)
+        groups = [g for g in epoch_batches(session.plan, job, 0) if len(g) == 1]
+        ours, bare = [], []
+        for number in range(options.steps + 5):
+            group = groups[number % len(groups)]
+            tensors = prepared(session, group[0])
+            started = time.perf_counter()
+            bare_step(session, tensors, optimizer)
+            middle = time.perf_counter()
+            _timed_step(session, group, 0.0)
+            ended = time.perf_counter()
+            if number >= 5:
+                bare.append(middle - started)
+                ours.append(ended - middle)
+        log.close()
+    report("training step", ours, bare, 1.05)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""The declaration of settings: complete, validated all at once, edited by path."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.config.job import (
+    BY_PATH,
+    SETTINGS,
+    Job,
+    applies,
+    defaults,
+    get_path,
+    info_of,
+    parse_text,
+    require,
+    set_path,
+    validate,
+)
+from core.errors import UserError
+
+
+def valid() -> dict:
+    data = set_path(defaults(), "model.base", "model.safetensors")
+    return set_path(data, "concepts.0.path", "pictures")
+
+
+@pytest.mark.parametrize("info", SETTINGS, ids=lambda info: info.path)
+def test_every_setting_is_declared_in_full(info) -> None:
+    assert info.title and info.help.endswith((".", "?")), "title and a whole sentence of help"
+    assert info.level in ("basic", "all")
+    if info.type == "choice":
+        assert info.default in info.choices
+        assert set(info.labels) == set(info.choices), "every choice has a label"
+    if info.optional:
+        assert info.empty, "say what an empty field means"
+    inside = info.path.split("[].")[0] + "[]." if "[]." in info.path else ""
+    for path, allowed in info.when.items():
+        other = BY_PATH[inside + path]
+        if other.type == "choice":
+            assert set(allowed) <= set(other.choices)
+
+
+def test_names_that_users_rely_on_are_there() -> None:
+    names = """model.family model.base model.vae model.prediction_type model.dtype model.output
+    concepts[].name concepts[].path concepts[].enabled concepts[].include_subfolders
+    concepts[].kind concepts[].repeats concepts[].loss_weight concepts[].prompt.source
+    concepts[].prompt.file concepts[].prompt.text concepts[].prompt.trigger
+    concepts[].resolution lora.type lora.rank lora.alpha lora.dropout lora.targets
+    lora.text_encoder lora.dtype training.epochs training.max_steps training.batch_size
+    training.gradient_accumulation training.resolution training.optimizer
+    training.learning_rate training.scheduler training.warmup_steps training.seed
+    training.precision training.gradient_checkpointing sampling.every sampling.every_unit
+    checkpoints.every checkpoints.every_unit checkpoints.keep_states checkpoints.dtype
+    checkpoints.format""".split()  # noqa: SIM905
+    assert [name for name in names if name not in BY_PATH] == []
+    assert BY_PATH["sampling.every_unit"].choices == ("step", "epoch", "minute", "never")
+
+
+def test_all_problems_come_at_once_with_their_paths() -> None:
+    data = valid()
+    for path, value in [
+        ("training.learning_rate", "fast"),
+        ("training.batch_size", 0),
+        ("lora.rank", 1.5),
+        ("training.optimizer", "sgd"),
+        ("concepts.0.repeats", -1),
+    ]:
+        data = set_path(data, path, value)
+    data["lora"]["rnak"] = 3
+    job, problems = validate(data)
+    assert job is None
+    assert {p.setting for p in problems} == {
+        "training.learning_rate",
+        "training.batch_size",
+        "lora.rank",
+        "training.optimizer",
+        "concepts.0.repeats",
+        "lora.rnak",
+    }
+    wrong = next(p for p in problems if p.setting == "training.batch_size")
+    assert "at least 1" in wrong.title and "Batch size" in wrong.title and "0" in wrong.title
+    assert "adamw" in next(p for p in problems if p.setting == "training.optimizer").title
+
+
+def test_nan_and_infinity_are_refused() -> None:
+    for value in (float("nan"), float("inf")):
+        assert validate(set_path(valid(), "training.learning_rate", value))[0] is None
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "code"),
+    [
+        ("model.base", " ", "base_missing"),
+        ("concepts", [], "no_concepts"),
+        ("concepts.0.enabled", False, "no_concepts"),
+        ("concepts.0.path", "", "concept_no_folder"),
+        ("concepts.0.prompt.source", "single_file", "concept_no_caption_file"),
+        ("model.output", "lora.ckpt", "output_not_safetensors"),
+        ("training.learning_rate", 1.0, "learning_rate_high"),
+        ("training.timesteps.min", 1.0, "setting_invalid"),
+    ],
+)
+def test_rules_between_fields(path, value, code) -> None:
+    job, problems = validate(set_path(valid(), path, value))
+    assert job is None and code in [p.code for p in problems]
+
+
+def test_prodigy_wants_rate_one() -> None:
+    data = set_path(valid(), "training.optimizer", "prodigy")
+    job, problems = validate(data)
+    assert job is None and problems[0].code == "prodigy_learning_rate"
+    job, problems = validate(set_path(data, "training.learning_rate", 0.5))
+    assert job is not None and problems[0].severity == "warning"
+    job, problems = validate(set_path(data, "training.learning_rate", 1.0))
+    assert job is not None and not problems
+
+
+def test_require_raises_every_error() -> None:
+    with pytest.raises(UserError) as caught:
+        require({})
+    assert [p.code for p in caught.value.problems] == ["base_missing", "no_concepts"]
+
+
+def test_paths_into_lists() -> None:
+    data = set_path(defaults(), "sampling.prompts.0.prompt", "a cat")
+    assert get_path(data, "sampling.prompts.0.prompt") == "a cat"
+    assert defaults()["sampling"]["prompts"] == []
+    for path in ("nothing", "training.nothing", "concepts.5.path", "training.seed.x", "concepts.x"):
+        with pytest.raises(KeyError):
+            set_path(data, path, 1)
+    assert info_of("sampling.prompts.3.seed") is BY_PATH["sampling.prompts[].seed"]
+    assert info_of("training.nothing") is None
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "value"),
+    [
+        ("training.learning_rate", "1e-4", 1e-4),
+        ("training.learning_rate", "0,0001", 1e-4),
+        ("training.batch_size", "4", 4),
+        ("training.batch_size", "four", "four"),
+        ("training.max_steps", "none", None),
+        ("lora.text_encoder", "Yes", True),
+        ("lora.text_encoder", "off", False),
+        ("model.base", "C:\\models\\1.5.safetensors", "C:\\models\\1.5.safetensors"),
+    ],
+)
+def test_text_from_the_command_line(path, text, value) -> None:
+    assert parse_text(info_of(path), text) == value
+
+
+def test_conditions() -> None:
+    data = valid()
+    assert applies(BY_PATH["training.loss.kind"], data)
+    assert not applies(BY_PATH["training.loss.huber_delta"], data)
+    data = set_path(data, "training.loss.kind", "huber")
+    assert applies(BY_PATH["training.loss.huber_delta"], data)
+    fixed = BY_PATH["concepts[].prompt.text"]
+    assert not applies(fixed, data, data["concepts"][0])
+    data = set_path(data, "concepts.0.prompt.source", "fixed")
+    assert applies(fixed, data, data["concepts"][0])
+
+
+@given(st.integers(1, 64), st.floats(1e-6, 0.05), st.booleans())
+def test_a_job_survives_json(rank: int, rate: float, text: bool) -> None:
+    data = valid()
+    for path, value in [
+        ("lora.rank", rank),
+        ("training.learning_rate", rate),
+        ("lora.text_encoder", text),
+    ]:
+        data = set_path(data, path, value)
+    job = require(data)
+    assert Job.model_validate_json(job.model_dump_json()) == job
