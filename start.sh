@@ -6,7 +6,9 @@
 #   ./start.sh ...     anything else goes to the command line program
 # LIMNER_PYTHON names the Python (3.11 to 3.13) to set up with.
 
-here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd -P) || exit 2
+# A link to this file (in ~/bin, say) works too.
+self=$(readlink -f -- "$0" 2>/dev/null) || self=$0
+here=$(CDPATH='' cd -- "$(dirname -- "$self")" && pwd -P) || exit 2
 bootstrap=$here/packaging/bootstrap.py
 
 # Set up already: its own Python starts fastest, and bootstrap.py checks the rest.
