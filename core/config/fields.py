@@ -54,7 +54,7 @@ def setting(
     choice is called. empty: what an empty value means, shown greyed in the field.
     constraints: pydantic's ge, gt, le, lt, multiple_of, min_length, max_length, pattern.
     """
-    extra = {
+    extra: Any = {
         "level": level,
         "unit": unit,
         "group": group,

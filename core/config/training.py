@@ -175,7 +175,9 @@ class Timesteps(Settings):
     noise_offset: float = setting(
         0.0,
         title=tr("Noise offset"),
-        help=tr("Adds a constant per channel to the noise; 0.05 lets very dark pictures be learned."),
+        help=tr(
+            "Adds a constant per channel to the noise; 0.05 lets very dark pictures be learned."
+        ),
         group=NOISE,
         ge=0,
         le=1,

@@ -73,17 +73,25 @@ class LoadedModel(Protocol):
     components: the trainable networks by name, such as `unet` and `text_encoder`; LoRA layers
     are injected into them in place. key_prefixes: component -> prefix of its keys in LoRA files
     (`lora_unet`, `lora_te`). identity: a hash of what latents depend on ("vae") and of what
-    text embeddings depend on ("text"), for cache keys.
+    text embeddings depend on ("text"), for cache keys. latent_scale: pixels per latent, 8 for SD1.5.
     """
 
-    info: FamilyInfo
-    file: BaseModelFile
-    components: Mapping[str, torch.nn.Module]
-    key_prefixes: Mapping[str, str]
-    schedule: NoiseSchedule
-    identity: Mapping[str, str]
-    latent_channels: int
-    latent_scale: int  # pixels per latent, 8 for SD1.5
+    @property
+    def info(self) -> FamilyInfo: ...
+    @property
+    def file(self) -> BaseModelFile: ...
+    @property
+    def components(self) -> Mapping[str, torch.nn.Module]: ...
+    @property
+    def key_prefixes(self) -> Mapping[str, str]: ...
+    @property
+    def schedule(self) -> NoiseSchedule: ...
+    @property
+    def identity(self) -> Mapping[str, str]: ...
+    @property
+    def latent_channels(self) -> int: ...
+    @property
+    def latent_scale(self) -> int: ...
 
     def encode_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) in -1..1 -> scaled latents (B, C, H/f, W/f) float32, the VAE's mean."""
@@ -127,7 +135,8 @@ class LoadedModel(Protocol):
 class Family(Protocol):
     """One model family."""
 
-    info: FamilyInfo
+    @property
+    def info(self) -> FamilyInfo: ...
 
     def load(
         self,

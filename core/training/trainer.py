@@ -20,7 +20,7 @@ from core.data.batches import epoch_batches, locate
 from core.data.types import Batch
 from core.errors import Stopped, fail
 from core.lora.inject import set_training
-from core.runs.folder import RunFolder
+from core.runs.folder import RunFolder, step_of
 from core.training import checkpoint, objective
 from core.training.control import Control, Emit
 from core.training.device import free_memory, memory_in_use
@@ -60,7 +60,8 @@ def train(
     try:
         session = open_session(job, run, emit, control)
     except Stopped:
-        return Outcome("stopped", 0, None, None)
+        reached = (step_of(resume_from.name) or 0) if resume_from else 0
+        return Outcome("stopped", reached, _lora_of(run), None)
     if resume_from is not None:
         session.restore(checkpoint.read_state(resume_from))
     status: protocol.Status = "finished"
@@ -71,8 +72,11 @@ def train(
         session.optimizer.zero_grad()
         if session.control.save_on_stop and session.step > session.saved_step:
             save_checkpoint(session)
-    lora = run.lora_file if run.lora_file.exists() else None
-    return Outcome(status, session.step, lora, hand_out(session))
+    return Outcome(status, session.step, _lora_of(run), hand_out(session))
+
+
+def _lora_of(run: RunFolder) -> Path | None:
+    return run.lora_file if run.lora_file.exists() else None
 
 
 def _run_steps(session: Session, resumed: bool) -> None:

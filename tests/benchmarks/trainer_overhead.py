@@ -63,7 +63,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = create(job := job_of(options), Path(folder))
         log = EventLog(run.events_file)
-        session = open_session(job, run, log.write, Control())
+        session = open_session(job, run, log.append, Control())
         set_training(session.model, session.adapter, True)
         optimizer = torch.optim.AdamW(session.adapter.parameters(), lr=1e-4)
         groups = [g for g in epoch_batches(session.plan, job, 0) if len(g) == 1]
