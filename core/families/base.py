@@ -73,7 +73,8 @@ class LoadedModel(Protocol):
     components: the trainable networks by name, such as `unet` and `text_encoder`; LoRA layers
     are injected into them in place. key_prefixes: component -> prefix of its keys in LoRA files
     (`lora_unet`, `lora_te`). identity: a hash of what latents depend on ("vae") and of what
-    text embeddings depend on ("text"), for cache keys. latent_scale: pixels per latent, 8 for SD1.5.
+    text embeddings depend on ("text"), for cache keys. latent_scale: pixels per latent, 8 for
+    SD1.5.
     """
 
     @property
@@ -110,7 +111,7 @@ class LoadedModel(Protocol):
         ...
 
     def encode_tokens(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Token ids (B, n x 77) -> embeddings (B, n x 77, D); differentiable through the encoder."""
+        """Token ids (B, n x 77) -> embeddings (B, n x 77, D); differentiable."""
         ...
 
     def predict(
