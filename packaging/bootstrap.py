@@ -136,7 +136,7 @@ def main() -> int:
     try:
         return run(sys.argv[1:])
     except KeyboardInterrupt:
-        print("Stopped; the next start goes on with the set-up.", file=sys.stderr)
+        print("Stopped.", file=sys.stderr)
         return 130
     except RuntimeError as error:
         if type(error).__name__ not in ("SetupError", "PipError"):

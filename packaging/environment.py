@@ -61,6 +61,10 @@ def setup_environment() -> dict[str, str]:
 # ---------------------------------------------------------------------------------------- lock
 
 
+# Handed to pip: should this process alone be killed, the lock stays as long as pip still writes.
+_held_locks: list[int] = []
+
+
 def _try_lock(handle: int) -> bool:
     """Take the lock on an open file without waiting; whether that worked."""
     try:
@@ -90,8 +94,11 @@ def setup_lock(path: Path, poll_seconds: float = 0.2) -> Iterator[None]:
             say("Another set-up of Limner is running; waiting for it to finish ...")
             while not _try_lock(handle):
                 time.sleep(poll_seconds)
+        _held_locks.append(handle)
         yield
     finally:
+        if handle in _held_locks:
+            _held_locks.remove(handle)
         os.close(handle)
 
 
@@ -198,6 +205,7 @@ def run_pip(venv: Path, arguments: Sequence[str], root: Path) -> None:
         stderr=subprocess.PIPE,
         encoding="utf-8",
         errors="replace",
+        pass_fds=() if sys.platform == "win32" else tuple(_held_locks),
     ) as process:
         assert process.stderr is not None
         for line in process.stderr:

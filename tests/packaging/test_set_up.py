@@ -147,6 +147,22 @@ def test_the_lock_is_free_after_its_holder_was_killed(tmp_path):
     holder.communicate()
 
 
+def test_the_lock_outlives_a_killed_set_up_while_pip_still_runs(project):
+    first = project.start_set_up(os.environ, STUB_HANG_ON="--editable")
+    wait_for(lambda: len(pip_calls(project)) == 3)
+    first.kill()
+    first.wait()
+    second = project.start_set_up(os.environ)
+    assert second.stderr.readline().startswith("Another set-up of Limner is running; waiting")
+    time.sleep(0.5)
+    assert second.poll() is None and len(pip_calls(project)) == 3
+    os.killpg(first.pid, signal.SIGKILL)
+    _out, said = second.communicate(timeout=20)
+    assert second.returncode == 0 and "did not finish" in said
+    assert stamp.is_ready(project.root, "app")
+    first.communicate()
+
+
 def test_someone_elses_environment_is_left_alone(project):
     (project.root / ".venv").mkdir()
     (project.root / ".venv" / "mine").touch()
