@@ -1,0 +1,230 @@
+"""Latents and text embeddings on disk, found by what they were computed from.
+
+An entry's name is a hash of everything its content depends on, so it is never stale; a checksum
+inside tells when the disk has damaged it. Entries are safetensors files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+import threading
+import time
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+
+from core import files, paths
+from core.data.images import Color
+from core.data.types import Placement
+from core.errors import Problem
+
+# Raise when the same inputs give other numbers than before: another resampling, another crop.
+FORMAT = 1
+_NAME = "tensor"
+
+
+def content_key(*parts: Any) -> str:
+    """A name for what was computed from these JSON-ready values."""
+    text = json.dumps(parts, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def latent_key(
+    file_digest: str, placement: Placement, background: Color, vae: str, dtype: str
+) -> str:
+    """The key of a picture's latents. vae: LoadedModel.identity["vae"]."""
+    bucket = placement.bucket
+    size = [bucket.width, bucket.height, *placement.resized, *placement.crop]
+    return content_key("latents", FORMAT, file_digest, size, list(background), vae, dtype)
+
+
+def text_key(caption: str, length: int, text: str) -> str:
+    """The key of a caption's embedding padded to `length` tokens.
+
+    text: LoadedModel.identity["text"].
+    """
+    return content_key("text", FORMAT, caption, length, text)
+
+
+class TensorCache:
+    """Tensors by key below one folder. Safe to use from several threads and processes.
+
+    problem: set when an entry could not be written; nothing is written from then on, and
+    whoever uses the cache goes on without it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.problem: Problem | None = None
+
+    def path_of(self, key: str) -> Path:
+        """Where the entry lies or would lie."""
+        return self.folder / key[:2] / f"{key}.safetensors"
+
+    def has(self, key: str) -> bool:
+        """Whether there is an entry; it may still prove damaged when read."""
+        return self.path_of(key).is_file()
+
+    def get(self, key: str) -> torch.Tensor | None:
+        """The tensor, or None when there is none. A damaged entry is removed."""
+        path = self.path_of(key)
+        try:
+            data = path.read_bytes()
+        except OSError:
+            return None
+        tensor = _unpack(data)
+        if tensor is None:
+            with contextlib.suppress(OSError):
+                path.unlink()
+        return tensor
+
+    def put(self, key: str, tensor: torch.Tensor) -> bool:
+        """Keep a tensor; returns whether it is kept. Never raises for a disk's failure."""
+        if self.problem is not None:
+            return False
+        path = self.path_of(key)
+        try:
+            _replace(path, _pack(tensor))
+        except OSError as error:
+            if path.is_file():
+                return True  # Another process has just written it, and Windows let only one.
+            self.problem = _unwritable(self.folder, error)
+            return False
+        return True
+
+
+def latent_cache() -> TensorCache:
+    """The user's cache of latents."""
+    return TensorCache(paths.cache_dir() / "latents")
+
+
+def text_cache() -> TensorCache:
+    """The user's cache of text embeddings."""
+    return TensorCache(paths.cache_dir() / "text")
+
+
+def _pack(tensor: torch.Tensor) -> bytes:
+    tensor = tensor.detach().cpu().contiguous()
+    checksum = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return safetensors.torch.save({_NAME: tensor}, metadata={"crc32": f"{checksum:08x}"})
+
+
+def _unpack(data: bytes) -> torch.Tensor | None:
+    """The tensor of an entry, or None when it is damaged."""
+    try:
+        header_end = 8 + int.from_bytes(data[:8], "little")
+        metadata = json.loads(data[8:header_end])["__metadata__"]
+        if int(metadata["crc32"], 16) != zlib.crc32(data[header_end:]):
+            return None
+        return safetensors.torch.load(data)[_NAME]
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return None
+    except safetensors.SafetensorError:
+        return None
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write in one step, but without waiting for the disk as core.files does.
+
+    An entry lost or torn by a power cut is noticed by its checksum and made again, and waiting
+    would slow tens of thousands of small files down.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise
+
+
+def _unwritable(folder: Path, error: OSError) -> Problem:
+    return Problem(
+        code="cache_unwritable",
+        title=f"The cache in {folder} cannot be written; make room on its disk.",
+        detail=f"{error.strerror or error}. Training goes on without the cache.",
+        severity="warning",
+        file=str(folder),
+    )
+
+
+class FileDigests:
+    """SHA-256 of files' bytes, remembered so that an unchanged file is not read again.
+
+    A file counts as unchanged while its size and modification time are the same. The memory is
+    a file of JSON lines that any number of processes append to.
+    """
+
+    # A file changed twice within the clock's grain looks unchanged, so young ones are not kept.
+    _YOUNG_SECONDS = 2.0
+
+    def __init__(self, index: Path | None = None) -> None:
+        self._index = index or paths.cache_dir() / "file_digests.jsonl"
+        self._lock = threading.Lock()
+        self._new: list[str] = []
+        self._known: dict[str, tuple[int, int, str]] = {}
+        lines = self._read()
+        if lines > 2 * len(self._known) + 1000:
+            self._rewrite()
+
+    def digest(self, path: Path) -> str:
+        """The hash of a file's bytes, in hexadecimal. Raises OSError."""
+        name = os.path.abspath(path)
+        status = os.stat(name)
+        known = self._known.get(name)
+        if known is not None and known[:2] == (status.st_size, status.st_mtime_ns):
+            return known[2]
+        with open(name, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if time.time() - status.st_mtime >= self._YOUNG_SECONDS:
+            with self._lock:
+                self._known[name] = (status.st_size, status.st_mtime_ns, digest)
+                self._new.append(_line(name, self._known[name]))
+        return digest
+
+    def save(self) -> None:
+        """Append what was learned to the file. A disk that refuses costs only the memory."""
+        with self._lock:
+            new, self._new = self._new, []
+        if not new:
+            return
+        # A leading line end closes a line that a killed process has left half-written.
+        data = ("\n" + "\n".join(new) + "\n").encode("ascii")
+        with contextlib.suppress(OSError):
+            self._index.parent.mkdir(parents=True, exist_ok=True)
+            with open(self._index, "ab", buffering=0) as file:
+                file.write(data)
+
+    def _read(self) -> int:
+        """Fill the memory from the file; returns how many lines it has."""
+        try:
+            text = self._index.read_text("ascii", errors="replace")
+        except OSError:
+            return 0
+        lines = [line for line in text.split("\n") if line]
+        for line in lines:
+            with contextlib.suppress(ValueError, TypeError):
+                name, size, mtime_ns, digest = json.loads(line)
+                if isinstance(digest, str) and len(digest) == 64:
+                    self._known[name] = (int(size), int(mtime_ns), digest)
+        return len(lines)
+
+    def _rewrite(self) -> None:
+        lines: Iterable[str] = (_line(name, known) for name, known in self._known.items())
+        with contextlib.suppress(OSError):
+            files.write_text(self._index, "\n".join(lines) + "\n")
+
+
+def _line(name: str, known: tuple[int, int, str]) -> str:
+    return json.dumps([name, *known])

@@ -1,0 +1,47 @@
+"""What preparing latents and preparing text embeddings have in common."""
+
+from __future__ import annotations
+
+import time
+
+from core.errors import Problem
+from core.families.base import LoadedModel
+from core.training.control import Emit
+from core.worker import protocol
+
+
+class Progress:
+    """Counts towards `total` and sends `caching` phase events, a few a second at most."""
+
+    _EVERY_SECONDS = 0.25
+
+    def __init__(self, emit: Emit, total: int, text: str) -> None:
+        self._emit, self._total, self._text = emit, total, text
+        self._done = 0
+        self.tell()
+
+    def add(self, number: int) -> None:
+        """So many more are done."""
+        self._done += number
+        if self._done == self._total or time.monotonic() - self._last >= self._EVERY_SECONDS:
+            self.tell()
+
+    def tell(self) -> None:
+        """Send the event now."""
+        self._last = time.monotonic()
+        self._emit(
+            protocol.Phase(name="caching", done=self._done, total=self._total, text=self._text)
+        )
+
+
+def warn(emit: Emit, problem: Problem) -> None:
+    """Send a problem as a warning event."""
+    fields = problem.as_dict()
+    del fields["severity"]
+    emit(protocol.Warning(**fields))
+
+
+def on_cpu(model: LoadedModel) -> bool:
+    """Whether all of the model's trainable networks are on the CPU."""
+    parameters = (next(part.parameters(), None) for part in model.components.values())
+    return all(p is None or p.device.type == "cpu" for p in parameters)

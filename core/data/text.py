@@ -1,0 +1,149 @@
+"""Text embeddings of captions when the text encoder is not trained."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import torch
+
+from core.config.job import Job
+from core.data.cache import TensorCache, text_cache, text_key
+from core.data.preparing import Progress, on_cpu, warn
+from core.data.types import Plan
+from core.families.base import LoadedModel
+from core.training.control import Control, Emit
+
+KEEP_BYTES = 512 * 2**20
+# An SD1.x embedding takes 236 KB; more captions than these would fill a disk with what the
+# encoder makes in milliseconds.
+_LASTING_AT_MOST = 4096
+_GPU_BATCH = 16
+_LENGTHS_AT_MOST = 100_000
+
+
+class TextStore:
+    """Embeddings by captions: `store[captions]` gives (B, L, D) on the CPU, as encoded.
+
+    L is what the longest caption of the batch needs, the others are padded to it as the family's
+    tokenizer does. What is not in memory or in the cache is encoded on demand, so the model's
+    text encoder must stay usable. lasting: captions worth a place on the disk, because every
+    run meets them again; shuffled ones are not.
+    """
+
+    def __init__(
+        self,
+        model: LoadedModel,
+        cache: TensorCache,
+        lasting: frozenset[str] = frozenset(),
+        keep_bytes: int = KEEP_BYTES,
+    ) -> None:
+        self._model = model
+        self._cache = cache
+        self._lasting = lasting
+        self._room = keep_bytes
+        self._kept: OrderedDict[tuple[str, int], torch.Tensor] = OrderedDict()
+        self._lengths: dict[str, int] = {}
+        # On the CPU numbers must not depend on which other captions were encoded along with one.
+        self._batch = 1 if on_cpu(model) else _GPU_BATCH
+
+    def __getitem__(self, captions: Sequence[str]) -> torch.Tensor:
+        length = max(self.length_of(caption) for caption in captions)
+        rows = {caption: self._find(caption, length) for caption in dict.fromkeys(captions)}
+        missing = [caption for caption, row in rows.items() if row is None]
+        for start in range(0, len(missing), self._batch):
+            rows.update(self._encode(missing[start : start + self._batch], captions, length))
+        return torch.stack([row for caption in captions if (row := rows[caption]) is not None])
+
+    def length_of(self, caption: str) -> int:
+        """How many tokens the caption alone is padded to."""
+        length = self._lengths.get(caption)
+        if length is None:
+            if len(self._lengths) >= _LENGTHS_AT_MOST:
+                self._lengths.clear()
+            length = self._lengths[caption] = self._model.tokenize([caption]).shape[1]
+        return length
+
+    def _find(self, caption: str, length: int) -> torch.Tensor | None:
+        kept = self._kept.get((caption, length))
+        if kept is not None:
+            self._kept.move_to_end((caption, length))
+            return kept
+        if caption not in self._lasting:
+            return None
+        row = self._cache.get(self._key(caption, length))
+        if row is not None and row.ndim == 2 and row.shape[0] == length:
+            self._keep(caption, row)
+            return row
+        return None
+
+    def _encode(
+        self, missing: list[str], batch: Sequence[str], length: int
+    ) -> dict[str, torch.Tensor]:
+        longest = next(c for c in batch if self.length_of(c) == length)
+        # The longest goes along so that all are padded to its length.
+        tokens = self._model.tokenize([*missing, longest])[: len(missing)]
+        with torch.no_grad():
+            encoded = self._model.encode_tokens(tokens).detach().cpu()
+        rows = {}
+        for caption, row in zip(missing, encoded, strict=True):
+            rows[caption] = row.clone()
+            self._keep(caption, rows[caption])
+            if caption in self._lasting:
+                self._cache.put(self._key(caption, length), rows[caption])
+        return rows
+
+    def _keep(self, caption: str, row: torch.Tensor) -> None:
+        self._kept[caption, row.shape[0]] = row
+        self._room -= row.numel() * row.element_size()
+        while self._room < 0 and len(self._kept) > 1:
+            _, oldest = self._kept.popitem(last=False)
+            self._room += oldest.numel() * oldest.element_size()
+
+    def _key(self, caption: str, length: int) -> str:
+        return text_key(caption, length, self._model.identity["text"])
+
+
+def prepare_text(
+    plan: Plan,
+    job: Job,
+    model: LoadedModel,
+    emit: Emit,
+    control: Control,
+    *,
+    cache: TensorCache | None = None,
+    keep_bytes: int = KEEP_BYTES,
+) -> TextStore:
+    """Embeddings of the captions, those that stay the same all through the run encoded now.
+
+    Shuffled captions are new at each step and are encoded then. Raises Stopped when asked to
+    stop; what was encoded stays in the cache.
+    """
+    cache = cache or text_cache()
+    captions = lasting_captions(plan, job)
+    if len(captions) > _LASTING_AT_MOST:
+        return TextStore(model, cache, keep_bytes=keep_bytes)
+    store = TextStore(model, cache, frozenset(captions), keep_bytes)
+    progress = Progress(emit, len(captions), "Reading captions")
+    captions.sort(key=lambda caption: (store.length_of(caption), caption))
+    batch = 1 if on_cpu(model) else _GPU_BATCH
+    for start in range(0, len(captions), batch):
+        control.check()
+        some = captions[start : start + batch]
+        store[some]
+        progress.add(len(some))
+    if cache.problem is not None:
+        warn(emit, cache.problem)
+    return store
+
+
+def lasting_captions(plan: Plan, job: Job) -> list[str]:
+    """Every caption that is shown unchanged at some step, each once."""
+    captions: dict[str, None] = {}
+    for item in plan.items:
+        augmentation = job.concepts[item.concept].caption
+        if not augmentation.shuffle and augmentation.dropout < 1:
+            captions |= dict.fromkeys(item.captions)
+        if augmentation.dropout > 0:
+            captions[""] = None
+    return list(captions)
