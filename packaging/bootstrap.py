@@ -16,7 +16,11 @@ from pathlib import Path
 
 # Read by Python 3.8 too, so that an old one gets a sentence and no traceback.
 OLDEST, NEWEST = (3, 11), (3, 13)
-ROOT = Path(__file__).resolve().parent.parent
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+if str(HERE) not in sys.path:
+    # PYTHONSAFEPATH, which Limner sets for itself, leaves the script's own folder out.
+    sys.path.insert(0, str(HERE))
 
 NO_DISPLAY = (
     "There is no display to open the window on; `./start.sh demo` trains the demo LoRA in the "

@@ -278,3 +278,12 @@ def test_start_sh_names_the_pythons_it_takes(project, tmp_path):
     (tools / "python3").chmod(0o755)
     done = subprocess.run(command, env=environ, capture_output=True, encoding="utf-8")
     assert done.returncode == 2 and "only another version was found" in done.stderr
+
+
+def test_limner_can_start_limner(project):
+    """Limner sets PYTHONSAFEPATH for itself; a start.sh that it starts in turn still works."""
+    project.set_up(os.environ)
+    command = [sys.executable, str(project.root / "packaging/bootstrap.py"), "presets", "list"]
+    environ = project.environ(os.environ, PYTHONSAFEPATH="1")
+    done = subprocess.run(command, env=environ, capture_output=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr

@@ -63,3 +63,13 @@ def test_an_installed_program_finds_its_own_files(wheel, tmp_path):
     data = tmp_path / "core" / "_data"
     assert done.stdout.split("\n")[:2] == [str(data / "resources"), str(data / "presets")]
     assert (data / "resources").is_dir() and (data / "presets").is_dir()
+
+
+def test_an_editable_installation_copies_nothing(tmp_path):
+    hatchling = pytest.importorskip("hatchling.builders.wheel")
+    builder = hatchling.WheelBuilder(str(ROOT))
+    (built,) = builder.build(directory=str(tmp_path), versions=["editable"])
+    archive = zipfile.ZipFile(built)
+    names = [name for name in archive.namelist() if ".dist-info/" not in name]
+    assert names == ["_limner.pth"]
+    assert archive.read("_limner.pth").decode().strip() == str(ROOT)
