@@ -1,0 +1,214 @@
+"""The command line: every command is a thin call of what the window uses too.
+
+Exit codes: 0 done, 1 failed, 2 bad settings or arguments, 130 stopped.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from core.errors import UserError
+
+DONE, FAILED, BAD_SETTINGS, STOPPED = 0, 1, 2, 130
+
+app = typer.Typer(
+    name="limner",
+    help="Teach image models new subjects and styles on your own computer.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+presets_app = typer.Typer(help="Look at presets and settings.", no_args_is_help=True)
+lora_app = typer.Typer(help="Look into LoRA files.", no_args_is_help=True)
+runs_app = typer.Typer(help="Look at earlier runs.", no_args_is_help=True)
+app.add_typer(presets_app, name="presets")
+app.add_typer(lora_app, name="lora")
+app.add_typer(runs_app, name="runs")
+
+Target = Annotated[
+    str,
+    typer.Argument(metavar="PRESET_OR_JSON", help="A preset's name, or a preset or job file."),
+]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Change a setting; may be repeated."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+JsonEvents = Annotated[bool, typer.Option("--json", help="Print one event per line as JSON.")]
+RunsDir = Annotated[
+    Path | None, typer.Option("--runs", metavar="DIR", help="Folder that holds the runs.")
+]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        app(args=arguments, prog_name="limner")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else DONE if end.code is None else FAILED
+    except BrokenPipeError:
+        # Whoever read our output has seen enough, as in `limner presets schema | head`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return DONE
+
+
+def command(function: Callable[..., int | None]) -> Callable[..., None]:
+    """Turn a function that returns an exit code into a command without tracebacks for users."""
+
+    @functools.wraps(function)
+    def run(*arguments: Any, **options: Any) -> None:
+        from core.cli_text import print_problems
+
+        try:
+            code = function(*arguments, **options) or DONE
+        except UserError as error:
+            print_problems(error.problems)
+            code = BAD_SETTINGS
+        except KeyboardInterrupt:
+            code = STOPPED
+        raise typer.Exit(code)
+
+    return run
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            typer.echo(f"limner {version('limner')}")
+        except PackageNotFoundError:
+            typer.echo("limner (not installed)")
+        raise typer.Exit(DONE)
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+@command
+def train(
+    target: Target,
+    sets: Sets = None,
+    runs: RunsDir = None,
+    run_dir: Annotated[
+        Path | None, typer.Option("--run-dir", metavar="DIR", help="Exactly this run folder.")
+    ] = None,
+    json: JsonEvents = False,
+) -> int:
+    """Train a LoRA. Ctrl-C stops with a checkpoint."""
+    from core.cli_run import train_target
+
+    return train_target(target, sets or [], runs=runs, run_dir=run_dir, as_json=json)
+
+
+@app.command()
+@command
+def resume(
+    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="The run's folder.")],
+    checkpoint: Annotated[
+        str, typer.Option(metavar="NAME", help="A checkpoint such as step-000100.")
+    ] = "latest",
+    json: JsonEvents = False,
+) -> int:
+    """Go on with a run that was stopped, or whose process died."""
+    from core.cli_run import resume_run
+
+    return resume_run(run_dir, checkpoint, as_json=json)
+
+
+@app.command()
+@command
+def check(target: Target, sets: Sets = None, runs: RunsDir = None, json: Json = False) -> int:
+    """Say what would be trained, and everything that is wrong; load nothing heavy."""
+    from core.cli_check import check_target
+
+    return check_target(target, sets or [], runs=runs, as_json=json)
+
+
+@app.command()
+@command
+def demo(
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Run folder for the demo.")
+    ] = None,
+    sets: Sets = None,
+    json: JsonEvents = False,
+) -> int:
+    """Train the demo LoRA: a small model and a few pictures that come with Limner."""
+    from core.cli_demo import run_demo
+
+    return run_demo(out, sets or [], as_json=json)
+
+
+@presets_app.command("list")
+@command
+def presets_list(json: Json = False) -> int:
+    """List all presets."""
+    from core.cli_show import show_presets
+
+    return show_presets(as_json=json)
+
+
+@presets_app.command("show")
+@command
+def presets_show(
+    target: Target,
+    full: Annotated[bool, typer.Option("--full", help="Also settings at their defaults.")] = False,
+    json: Json = False,
+) -> int:
+    """Show what a preset sets."""
+    from core.cli_show import show_preset
+
+    return show_preset(target, full=full, as_json=json)
+
+
+@presets_app.command("schema")
+@command
+def presets_schema(
+    json: Annotated[bool, typer.Option("--json", help="As JSON schema.")] = False,
+) -> int:
+    """List every setting with its range, default and meaning."""
+    from core.cli_show import show_schema
+
+    return show_schema(as_json=json)
+
+
+@lora_app.command("info")
+@command
+def lora_info(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A LoRA .safetensors file.")],
+    json: Json = False,
+) -> int:
+    """Show what a LoRA file contains, from its header alone."""
+    from core.cli_show import show_lora
+
+    return show_lora(file, as_json=json)
+
+
+@runs_app.command("list")
+@command
+def runs_list(runs: RunsDir = None, json: Json = False) -> int:
+    """List earlier runs, newest first."""
+    from core.cli_show import show_runs
+
+    return show_runs(runs, as_json=json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

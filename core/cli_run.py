@@ -1,0 +1,180 @@
+"""`limner train` and `limner resume`: start a worker, show what it says, stop it cleanly."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.cli_job import build_job
+from core.cli_progress import Reporter, reporter
+from core.cli_text import messages, print_problems, say
+from core.config.job import Job
+from core.errors import UserError, fail
+from core.paths import default_runs_dir
+from core.runs.folder import RunFolder, create
+from core.runs.history import progress
+from core.runs.lock import is_running
+from core.runs.preflight import preflight
+from core.worker import protocol
+from core.worker.client import WorkerProcess, why_it_died
+
+DONE, FAILED, STOPPED = 0, 1, 130
+_SILENT_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a worker ended: the exit code to give, and its last word if there was one."""
+
+    code: int
+    done: protocol.Done | None
+
+
+def train_target(
+    target: str, sets: Sequence[str], *, runs: Path | None, run_dir: Path | None, as_json: bool
+) -> int:
+    """Check, freeze and train; returns the exit code. Raises UserError before anything starts."""
+    run = freeze(target, sets, runs=runs, run_dir=run_dir)
+    if not as_json:
+        say(f"Run: {run.path}")
+    ended = follow(run, None, as_json)
+    if not as_json:
+        tell_end(run, ended)
+    return ended.code
+
+
+def freeze(
+    target: str, sets: Sequence[str], *, runs: Path | None, run_dir: Path | None
+) -> RunFolder:
+    """A new run folder for `target`. Raises UserError with everything that is in the way."""
+    built = build_job(target, sets)
+    folder = runs or default_runs_dir()
+    found = preflight(built.job, run_dir or folder)
+    if found.errors:
+        raise UserError(*built.warnings, *found.problems)
+    # The worker tells the plan's warnings itself, into the run's events too.
+    own = [p for p in found.problems if p not in (found.plan.problems if found.plan else ())]
+    print_problems([*built.warnings, *own])
+    return create(with_absolute_output(built.job), folder, run_dir)
+
+
+def with_absolute_output(job: Job) -> Job:
+    """`job` with its output file's folder spelled out, so that it means the same everywhere."""
+    if not job.model.output.strip():
+        return job
+    copy = job.model_copy(deep=True)
+    copy.model.output = str(Path(job.model.output).expanduser().absolute())
+    return copy
+
+
+def resume_run(run_dir: Path, checkpoint: str, *, as_json: bool) -> int:
+    """Go on with a run; returns the exit code. Raises UserError when that is impossible."""
+    run = RunFolder(run_dir.expanduser().absolute())
+    run.read_job()
+    if is_running(run):
+        raise fail(
+            "run_is_running",
+            f"The run in {run.path} is being trained at this moment; it needs no resume.",
+            file=str(run.path),
+        )
+    status, step, total = progress(run)
+    if status == "finished" and checkpoint == "latest":
+        say(
+            f"The run in {run.path} is finished ({step} of {total} steps).",
+            console=messages() if as_json else None,
+        )
+        return DONE
+    ended = follow(run, checkpoint, as_json)
+    if not as_json:
+        tell_end(run, ended)
+    return ended.code
+
+
+def follow(run: RunFolder, resume: str | None, as_json: bool) -> Ended:
+    """Start a worker on `run` and show its events until it ends.
+
+    The first Ctrl-C (or SIGTERM) stops it with a checkpoint, the second ends it at once. It runs
+    in a session of its own, so that the terminal's Ctrl-C reaches it only through here.
+    """
+    shown = reporter(as_json)
+    try:
+        worker = WorkerProcess(run, resume)
+    except OSError as error:
+        shown.close()
+        raise fail("worker_not_started", f"The training process cannot start: {error}.") from error
+    try:
+        with _stopping(worker, shown) as asked:
+            done = _show(worker, shown)
+    finally:
+        shown.close()
+    code = worker.wait(10.0)
+    if code is None:
+        worker.kill()
+    if done is not None:
+        codes = {"finished": DONE, "stopped": STOPPED, "failed": code or FAILED}
+        return Ended(codes[done.status], done)
+    if len(asked) > 1:
+        return Ended(STOPPED, None)
+    print_problems([why_it_died(run, worker.poll(), worker.printed())])
+    return Ended(FAILED, None)
+
+
+def _show(worker: WorkerProcess, shown: Reporter) -> protocol.Done | None:
+    """Pass events on until the worker's end; returns its last word."""
+    done: protocol.Done | None = None
+    silent = False
+    while not worker.ended:
+        event = worker.get(0.2)
+        if event is None:
+            if not worker.ended and worker.silent_for() > _SILENT_SECONDS and not silent:
+                silent = True
+                shown.note(f"No sign of life for {_SILENT_SECONDS:.0f} s; Ctrl-C twice ends it.")
+            continue
+        silent = False
+        shown.take(event)
+        if isinstance(event, protocol.Done):
+            done = event
+    return done
+
+
+@contextmanager
+def _stopping(worker: WorkerProcess, shown: Reporter) -> Iterator[list[int]]:
+    """Turn Ctrl-C and SIGTERM into a stop of the worker; gives the list of signals so far."""
+    asked: list[int] = []
+
+    def on_signal(number: int, _frame: object) -> None:
+        asked.append(number)
+        if len(asked) == 1:
+            worker.send(protocol.Stop(save=True))
+            shown.note("Stopping with a checkpoint; Ctrl-C again ends it at once.")
+        else:
+            worker.kill()
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, on_signal) for number in numbers]
+    try:
+        yield asked
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def tell_end(run: RunFolder, ended: Ended) -> None:
+    """Say what there is now, and how to go on."""
+    done = ended.done
+    if done is not None and done.status == "finished":
+        say(f"Finished after {done.step} steps.", style="bold green")
+    elif ended.code == STOPPED:
+        say(f"Stopped{f' at step {done.step}' if done else ''}.", style="bold")
+    if done is not None and done.path:
+        say(f"LoRA:    {run.path / done.path}")
+    if done is not None and done.output:
+        say(f"Copy:    {done.output}")
+    samples = run.path / "samples"
+    if samples.is_dir():
+        say(f"Samples: {samples}")
+    if done is None or done.status != "finished":
+        say(f'Resume with: limner resume "{run.path}"')
