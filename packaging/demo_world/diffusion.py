@@ -1,0 +1,270 @@
+"""Trains the demo UNet and text encoder together on cached latents, resumable."""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+import time
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from . import drawing
+from .drawing import Scene, caption, draw_scene, random_scene
+from .nets import (
+    Average,
+    build_scheduler,
+    build_text_encoder,
+    build_tokenizer,
+    build_unet,
+    for_training,
+    optimizers,
+)
+from .store import Log, contact_sheet, load_state, save_state
+from .vae import to_tensor
+
+PICTURES = 36_000
+BATCH = 48
+RATE = 2e-3
+ADAM_RATE = 2e-3
+DROPOUT = 0.1  # share of empty captions, for classifier-free guidance
+NO_BACKGROUND = 0.05  # share of captions that leave the background open
+SHEET_EVERY = 600.0
+SHEET_PROMPTS = (
+    "a red circle on a blue background",
+    "a yellow star on a black background",
+    "a small white star on a purple background, left",
+    "two green hearts on a pink background",
+    "three orange stars on a blue background",
+    "a large black moon on a yellow background",
+    "a blue cross on a white background, at the top",
+    "a pink ring on a green background, right",
+    "a small red triangle on a white background, bottom",
+    "three black rings on an orange background",
+    "two yellow moons, purple background",
+    "a large purple heart on a yellow background",
+    "a green square on a red background",
+    "three white triangles on a black background",
+    "a small blue heart on an orange background, right",
+    "two red crosses on a white background",
+)
+
+
+class Joint(nn.Module):
+    """UNet and text encoder as one module: one optimizer, one average, one state."""
+
+    def __init__(self, tokenizer: CLIPTokenizer):
+        super().__init__()
+        self.unet = build_unet()
+        self.text = build_text_encoder(tokenizer)
+
+    def forward(self, noisy: Tensor, times: Tensor, tokens: Tensor) -> Tensor:
+        """The velocity for latents (B, 4, 16, 16), timesteps (B), token ids (B, 77)."""
+        context = self.text(tokens).last_hidden_state
+        return self.unet(noisy, times, encoder_hidden_states=context).sample
+
+
+def world_tokenizer(seed: int) -> CLIPTokenizer:
+    """The tokenizer with every word (and comma) of the world's captions as one token."""
+    rng = random.Random(f"{seed}/words")
+    words: list[str] = []
+    for _ in range(4000):
+        words += re.findall(r"[a-z]+|[^a-z\s]", caption(random_scene(rng), rng))
+    return build_tokenizer(words)
+
+
+def draw_world(seed: int, start: int, count: int) -> tuple[list[Scene], Tensor]:
+    """Scenes and their pictures, (count, 3, 64, 64); each from seed and index alone."""
+    scenes, pictures = [], []
+    for index in range(start, start + count):
+        rng = random.Random(f"{seed}/scene/{index}")
+        scene = random_scene(rng)
+        scenes.append(scene)
+        pictures.append(draw_scene(scene, rng))
+    return scenes, to_tensor(pictures)
+
+
+@torch.inference_mode()
+def cache_latents(
+    vae: AutoencoderKL, work: Path, seed: int, log: Log
+) -> tuple[list[Scene], Tensor]:
+    """The training scenes and their latents (N, 4, 16, 16) with standard deviation one.
+
+    The scale found is stored as the VAE's scaling factor.
+    """
+    path = work / "latents.pt"
+    if path.is_file():
+        state = load_state(path)
+        vae.register_to_config(scaling_factor=state["scale"])
+        return [Scene(*row) for row in state["scenes"]], state["latents"]
+    scenes, parts = [], []
+    vae = vae.to(memory_format=torch.channels_last)
+    for start in range(0, PICTURES, 60):
+        batch, pictures = draw_world(seed, start, 60)
+        scenes += batch
+        with torch.autocast("cpu", torch.bfloat16):
+            parts.append(vae.encode(pictures).latent_dist.mean.float())
+    latents = torch.cat(parts)
+    scale = round(1 / latents.std().item(), 4)
+    latents = latents * scale
+    log(f"cached {len(latents)} latents, scale {scale}, mean {latents.mean((0, 2, 3)).tolist()}")
+    rows = [(s.shape, s.colour, s.background, s.size, s.position, s.count) for s in scenes]
+    save_state(path, scenes=rows, latents=latents, scale=scale)
+    vae.register_to_config(scaling_factor=scale)
+    return scenes, latents
+
+
+def captions_for(scenes: list[Scene], rng: random.Random) -> list[str]:
+    """Training captions: fresh words each time, some empty, some without the background."""
+    lines = []
+    for scene in scenes:
+        chance = rng.random()
+        line = "" if chance < DROPOUT else caption(scene, rng)
+        if chance > 1 - NO_BACKGROUND:
+            ground = rf"(^on | on |, )(an? )?{scene.background} background(, )?"
+            line = re.sub(ground, lambda match: match.group(3) or "", line)
+        lines.append(line)
+    return lines
+
+
+class Objective:
+    """The v-prediction loss (Salimans and Ho 2022) with stratified timesteps."""
+
+    def __init__(self) -> None:
+        products = build_scheduler().alphas_cumprod
+        self.signal, self.noise = products.sqrt(), (1 - products).sqrt()
+
+    def __call__(self, model: Joint, latents: Tensor, tokens: Tensor) -> Tensor:
+        """The mean squared error of the velocity; one timestep from each stratum per batch."""
+        count = len(latents)
+        spread = (torch.arange(count) + torch.rand(count)) / count
+        times = (spread[torch.randperm(count)] * 1000).long().clamp(max=999)
+        noise = torch.randn_like(latents)
+        a = self.signal[times].view(-1, 1, 1, 1)
+        b = self.noise[times].view(-1, 1, 1, 1)
+        noisy = (a * latents + b * noise).contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16):
+            velocity = model(noisy, times, tokens)
+        return functional.mse_loss(velocity.float(), a * noise - b * latents)
+
+
+def rate_factor(portion: float, step: int) -> float:
+    """Warm-up of 50 steps, flat, then a cosine to 2 % from 45 % of the time on."""
+    warm = min(1.0, (step + 1) / 50)
+    late = max(0.0, (portion - 0.45) / 0.55)
+    return warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, late))))
+
+
+def train_diffusion(work: Path, vae: AutoencoderKL, seed: int, minutes: float, log: Log) -> None:
+    """Trains for `minutes` in all, counting earlier calls; saves every minute."""
+    scenes, latents = cache_latents(vae, work, seed, log)
+    tokenizer = world_tokenizer(seed)
+    torch.manual_seed(seed)
+    model = for_training(Joint(tokenizer))
+    model.unet.set_attn_processor(AttnProcessor())  # the fused backward pass is slow on a CPU
+    model.text.set_attn_implementation("eager")
+    optims, rates = optimizers(model, RATE, ADAM_RATE), (RATE, ADAM_RATE)
+    average, objective = Average(model, 0.995), Objective()
+    step, spent = 0, 0.0
+    state = load_state(work / "diffusion.pt")
+    if state:
+        model.load_state_dict(state["model"])
+        average.weights, step, spent = state["average"], state["step"], state["seconds"]
+        for optim, saved in zip(optims, state["optims"], strict=True):
+            optim.load_state_dict(saved)
+    budget, begun = minutes * 60, time.monotonic() - spent
+    saved_at = logged = sheet_at = spent
+    losses: list[float] = []
+    while spent < budget:
+        torch.manual_seed(seed * 1_000_003 + step)
+        rng = random.Random(f"{seed}/step/{step}")
+        factor = rate_factor(spent / budget, step)
+        for optim, base in zip(optims, rates, strict=True):
+            for group in optim.param_groups:
+                group["lr"] = base * factor
+        chosen = rng.sample(range(len(scenes)), BATCH)
+        lines = captions_for([scenes[index] for index in chosen], rng)
+        tokens = tokenize(tokenizer, lines)
+        loss = objective(model, latents[chosen], tokens)
+        loss.backward()
+        for optim in optims:
+            optim.step()
+            optim.zero_grad(set_to_none=True)
+        average.update(model, step)
+        step += 1
+        losses.append(loss.item())
+        spent = time.monotonic() - begun
+        if spent - logged > 30:
+            logged = spent
+            mean = sum(losses) / len(losses)
+            log(f"step {step} samples {step * BATCH} seconds {spent:.0f} loss {mean:.4f}")
+            losses.clear()
+        if spent - saved_at > 60 or spent >= budget:
+            saved_at = spent
+            save_state(
+                work / "diffusion.pt",
+                model=model.state_dict(),
+                average=average.weights,
+                step=step,
+                seconds=spent,
+                optims=[optim.state_dict() for optim in optims],
+            )
+            if spent - sheet_at > SHEET_EVERY or spent >= budget:
+                sheet_at = spent
+                save_sheet(trained_pipeline(work, vae, seed), work / f"sheet-{step:06d}.png")
+
+
+def tokenize(tokenizer: CLIPTokenizer, lines: list[str]) -> Tensor:
+    """Token ids (B, 77), padded as the pipeline pads them."""
+    return tokenizer(
+        lines, padding="max_length", max_length=77, truncation=True, return_tensors="pt"
+    ).input_ids
+
+
+def trained_pipeline(work: Path, vae: AutoencoderKL, seed: int) -> StableDiffusionPipeline:
+    """The pipeline with the averaged weights as saved."""
+    state = load_state(work / "diffusion.pt")
+    if state is None:
+        raise FileNotFoundError(f"no trained model in {work}: run the stage 'diffusion' first")
+    tokenizer = world_tokenizer(seed)
+    model = Joint(tokenizer)
+    model.load_state_dict(state["average"])
+    return assemble(vae, model.text.eval(), tokenizer, model.unet.eval())
+
+
+def assemble(
+    vae: AutoencoderKL, text: CLIPTextModel, tokenizer: CLIPTokenizer, unet: UNet2DConditionModel
+) -> StableDiffusionPipeline:
+    """A StableDiffusionPipeline without safety checker."""
+    return StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=text,
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=build_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
+def save_sheet(pipeline: StableDiffusionPipeline, path: Path) -> None:
+    """A contact sheet of `SHEET_PROMPTS`."""
+    pipeline.set_progress_bar_config(disable=True)
+    pictures = pipeline(
+        list(SHEET_PROMPTS) * 2,
+        num_inference_steps=16,
+        guidance_scale=4.0,
+        height=drawing.SIDE,
+        width=drawing.SIDE,
+        generator=torch.Generator().manual_seed(1),
+    ).images
+    temporary = path.with_suffix(".part.png")
+    contact_sheet(pictures, 8).save(temporary)
+    temporary.replace(path)
