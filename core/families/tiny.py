@@ -8,38 +8,31 @@ from typing import Any
 
 import torch
 
-# Enough text for byte pairs of everyday caption words.
-_TEXT = (
-    "a photo of a red circle on a blue background",
-    "a drawing of a small robot with a green hat, standing beside the big yellow house",
-    "portrait of a woman in the garden, soft light, high quality, detailed",
-    "two white cats sleep on an old wooden chair near the window",
+# Words that are one token each; any other text is spelt in letters.
+_WORDS = (
+    "a and background beside big blue cat chair circle detailed drawing garden green hat house in "
+    "light near of old on photo portrait red robot small soft standing the two white window woman "
+    "yellow"
 )
 _START, _END = "<|startoftext|>", "<|endoftext|>"
 
 
-def build_tokenizer(merges: int = 250) -> Any:
-    """A CLIP tokenizer with a vocabulary of 512 bytes, some merges and the two marks."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+def build_tokenizer() -> Any:
+    """A CLIP tokenizer with a vocabulary of 512 byte letters, some words and the two marks."""
+    from tokenizers import pre_tokenizers
     from transformers import CLIPTokenizer
 
+    merges: dict[tuple[str, str], None] = {}
+    for word in _WORDS.split():
+        # Letter by letter from the left; the last one also marks the end of the word.
+        letters = [*word[:-1], f"{word[-1]}</w>"]
+        for index in range(1, len(letters)):
+            merges["".join(letters[:index]), letters[index]] = None
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    learner = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
-    learner.normalizer = normalizers.Lowercase()
-    # Words without the space before them: CLIP marks where a word ends instead.
-    learner.pre_tokenizer = pre_tokenizers.Whitespace()
-    trainer = trainers.BpeTrainer(
-        vocab_size=512 + merges,
-        initial_alphabet=alphabet,
-        show_progress=False,
-        end_of_word_suffix="</w>",
-    )
-    learner.train_from_iterator(_TEXT, trainer)
-    learned = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
-    words = [*alphabet, *(f"{one}</w>" for one in alphabet)]
-    words += [word for pair in learned if (word := "".join(pair)) not in words]
-    vocabulary = {word: index for index, word in enumerate([*words, _START, _END])}
-    return CLIPTokenizer(vocab=vocabulary, merges=learned, model_max_length=77)
+    pairs = [one + other for one, other in merges]
+    tokens = [*alphabet, *(f"{letter}</w>" for letter in alphabet), *pairs, _START, _END]
+    vocabulary = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
+    return CLIPTokenizer(vocab=vocabulary, merges=list(merges), model_max_length=77)
 
 
 def build_tiny_sd15(folder: Path, seed: int) -> Path:
