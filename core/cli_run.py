@@ -176,5 +176,5 @@ def tell_end(run: RunFolder, ended: Ended) -> None:
     samples = run.path / "samples"
     if samples.is_dir():
         say(f"Samples: {samples}")
-    if done is None or done.status != "finished":
+    if ended.code in (FAILED, STOPPED):
         say(f'Resume with: limner resume "{run.path}"')

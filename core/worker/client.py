@@ -202,7 +202,7 @@ def why_it_died(run: RunFolder, code: int | None, printed: str = "") -> Problem:
 
     code: its exit code where known, negative for a signal. printed: what came on its stderr.
     """
-    tail = printed.splitlines()[-5:] or log_tail(run, 5)
+    tail = printed.splitlines()[-5:] or _last_words(log_tail(run, 200))
     kept = [c.step for c in list_checkpoints(run) if c.valid and c.has_state]
     hint = "Start it again to begin anew."
     if kept:
@@ -210,10 +210,16 @@ def why_it_died(run: RunFolder, code: int | None, printed: str = "") -> Problem:
     return Problem(
         code="worker_died",
         title=f"The training process {_manner(code)}.",
-        detail="\n".join(["Its last words:", *tail]) if tail else "",
+        detail="\n".join(["The end of its log:", *tail]) if tail else "",
         hint=hint,
         file=str(run.log_file),
     )
+
+
+def _last_words(log: list[str]) -> list[str]:
+    """The end of what the last worker of a run printed."""
+    starts = [number for number, line in enumerate(log) if line.startswith("--- worker ")]
+    return log[starts[-1] + 1 :][-5:] if starts else log[-5:]
 
 
 def _manner(code: int | None) -> str:

@@ -89,6 +89,8 @@ def run(
         held = lock.acquire(place)
         if held is None:
             return _refuse(pipe, _already_running(place), FAILED)
+        # A name that is none must not leave a failure behind in the run's events.
+        start, found = checkpoints.choose(place, resume) if resume else (None, [])
         _log_to(place.log_file)
         listen.clear_commands(place)
         outlet = Outlet(EventLog(place.events_file), pipe)
@@ -103,21 +105,29 @@ def run(
     listen.listen_to_folder(place, control)
     if stdin and commands >= 0:
         listen.listen_to_stdin(commands, control)
-    last_words, code = _work(place, outlet, control, resume, trainer)
+    if resume and start is None:
+        found = [*found, _nothing_to_resume()]
+    last_words, code = _work(place, outlet, control, start, found, trainer)
     outlet.finish(*last_words)
     held.release()
     return code
 
 
 def _work(
-    place: RunFolder, outlet: Outlet, control: Control, resume: str, trainer: TrainFunction | None
+    place: RunFolder,
+    outlet: Outlet,
+    control: Control,
+    start: checkpoints.CheckpointInfo | None,
+    warnings: list[Problem],
+    trainer: TrainFunction | None,
 ) -> tuple[list[protocol._Event], int]:
     """Train; returns the last events and the exit code, whatever happens."""
     job: Job | None = None
     code = BAD_SETTINGS
     try:
         job = place.read_job()
-        start = _find_start(place, resume, outlet)
+        for problem in warnings:
+            outlet.emit(event_of(problem))
         code = FAILED
         outlet.emit(protocol.Phase(name="loading", text="starting"))
         prepare_environment(job)
@@ -155,20 +165,12 @@ def _give_up(place: RunFolder, outlet: Outlet) -> None:
         os._exit(STOPPED)
 
 
-def _find_start(place: RunFolder, resume: str, outlet: Outlet) -> checkpoints.CheckpointInfo | None:
-    if not resume:
-        return None
-    start, problems = checkpoints.choose(place, resume)
-    for problem in problems:
-        outlet.emit(event_of(problem))
-    if start is None:
-        problem = Problem(
-            code="nothing_to_resume",
-            severity="warning",
-            title="There is no checkpoint to go on from, so the run begins again.",
-        )
-        outlet.emit(event_of(problem))
-    return start
+def _nothing_to_resume() -> Problem:
+    return Problem(
+        code="nothing_to_resume",
+        severity="warning",
+        title="There is no checkpoint to go on from, so the run begins again.",
+    )
 
 
 def prepare_environment(job: Job) -> None:
