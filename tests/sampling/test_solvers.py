@@ -43,7 +43,7 @@ def test_errors_shrink_with_the_order_of_the_method(name, order):
         # Without the last step to 0, which is always of first order.
         there = levels(steps)[:-1]
         x, _ = start(there[0])
-        out = SOLVERS[name](denoise, x, there, lambda: x, lambda i, clean: None)
+        out = SOLVERS[name](denoise, x, there, x.clone, lambda i, clean: None)
         errors.append(float((out - exact(x, there[0], there[-1])).abs().max()))
     gain = math.log(errors[0] / errors[1], 4)
     assert order - 0.25 < gain < order + 0.8
