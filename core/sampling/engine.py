@@ -72,7 +72,7 @@ def draw_many(
         raise ValueError("the recipes differ in more than prompt, seed and CFG scale")
     format_ = autocast(device, dtype)
     with torch.no_grad(), _resting(model.components), format_:
-        latents = _sample(model, specs, (height, width), device, on_step, check_stop)
+        latents = _sample_all(model, specs, (height, width), device, on_step, check_stop)
         if not torch.isfinite(latents).all():
             raise fail(
                 "sample_not_finite",
@@ -136,7 +136,7 @@ def _resting(components: Mapping[str, torch.nn.Module]) -> Iterator[None]:
             module.training = training
 
 
-def _sample(
+def _sample_all(
     model: LoadedModel,
     specs: Sequence[GenSpec],
     size: tuple[int, int],
@@ -144,7 +144,35 @@ def _sample(
     on_step: OnStep | None,
     check_stop: CheckStop | None,
 ) -> torch.Tensor:
-    """Scaled latents (B, C, h, w) float32 of recipes that are alike."""
+    """Scaled latents (B, C, h, w) float32 of recipes that are alike, in their order.
+
+    Recipes with longer prompts go separately: padding the others' would change their pictures.
+    """
+    groups: dict[int, list[int]] = {}
+    for index, spec in enumerate(specs):
+        texts = [spec.negative, spec.prompt] if spec.cfg > 1 else [spec.prompt]
+        groups.setdefault(model.tokenize(texts).shape[1], []).append(index)
+    latents: dict[int, torch.Tensor] = {}
+    for number, group in enumerate(groups.values()):
+
+        def told(done: int, total: int, before: int = number) -> None:
+            if on_step:
+                on_step(before * total + done, len(groups) * total)
+
+        drawn = _sample(model, [specs[i] for i in group], size, device, told, check_stop)
+        latents.update(zip(group, drawn, strict=True))
+    return torch.stack([latents[index] for index in range(len(specs))])
+
+
+def _sample(
+    model: LoadedModel,
+    specs: Sequence[GenSpec],
+    size: tuple[int, int],
+    device: torch.device,
+    on_step: OnStep,
+    check_stop: CheckStop | None,
+) -> torch.Tensor:
+    """Scaled latents (B, C, h, w) float32 of recipes that are alike and as long."""
     spec = specs[0]
     table = sigma_table(model.schedule.alphas_cumprod)
     levels = [float(level) for level in sigmas(spec.schedule, spec.steps, table)]
@@ -167,8 +195,7 @@ def _sample(
         return without + (with_prompt - without) * scales
 
     def after(index: int, clean: torch.Tensor) -> None:
-        if on_step:
-            on_step(index + 1, spec.steps)
+        on_step(index + 1, spec.steps)
 
     generators = [torch.Generator("cpu").manual_seed(one.seed) for one in specs]
     shape = (

@@ -34,7 +34,7 @@ def save_png(
     """Write a picture and its recipe to `path` in one step.
 
     extra: JSON-ready facts beside the recipe. `model`, `model_hash`, `vae`, `clip_skip` (layers
-    left out), `lora` and `lora_step` also go into the text for other programs.
+    left out), `lora` and `lora_step` (or `step`) also go into the text for other programs.
     """
     facts = dict(extra or {})
     info = PngImagePlugin.PngInfo()
@@ -87,7 +87,7 @@ def parameters_text(spec: GenSpec, size: tuple[int, int], facts: Mapping[str, An
         "Clip skip": facts["clip_skip"] + 1 if facts.get("clip_skip") else None,
         "RNG": "CPU",
         "LoRA": facts.get("lora"),
-        "LoRA step": facts.get("lora_step"),
+        "LoRA step": facts.get("lora_step", facts.get("step")),
         "Version": "Limner",
     }
     lines = [_plain(spec.prompt)]

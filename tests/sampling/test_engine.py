@@ -107,7 +107,12 @@ def test_pictures_equal_diffusers(tiny_folder, changes, prediction, zero_snr):
 
 
 def test_a_recipe_gives_its_picture_in_any_company(tiny):
-    recipes = [spec(seed=1), spec(seed=2, prompt="a cat", cfg=3.0), spec(seed=3, negative="")]
+    recipes = [
+        spec(seed=1),
+        spec(seed=4, prompt="red " * 200),
+        spec(seed=2, prompt="a cat", cfg=3.0),
+        spec(seed=3, negative=""),
+    ]
     together = draw_many(tiny, recipes, default_size=64, device=CPU)
     for recipe, picture in zip(recipes, together, strict=True):
         alone = draw(tiny, recipe, default_size=64, device=CPU)
