@@ -1,0 +1,111 @@
+"""Buckets have equal area in the step; pictures go to the nearest shape and are just covered."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.data.buckets import MAX_ASPECT, make_buckets, place
+from core.data.types import Bucket
+
+RESOLUTIONS = st.integers(64, 2048)
+STEPS = st.sampled_from([4, 8, 16, 32, 64])
+SIDES = st.one_of(st.integers(1, 64), st.integers(1, 20_000))
+
+
+@given(RESOLUTIONS, STEPS)
+def test_sides_are_multiples_and_areas_equal(resolution: int, step: int) -> None:
+    buckets = make_buckets(resolution, step)
+    square = buckets[0]
+    assert square.width == square.height
+    assert abs(square.width - resolution) <= step / 2
+    for bucket in buckets:
+        assert bucket.width % step == 0 and bucket.height % step == 0
+        short, long = sorted((bucket.width, bucket.height))
+        assert long <= MAX_ASPECT * short
+        assert abs(short * long - square.width**2) <= short * step / 2
+        assert Bucket(bucket.height, bucket.width) in buckets
+    assert len(set(buckets)) == len(buckets)
+
+
+def test_the_resolution_is_taken_to_the_nearest_multiple() -> None:
+    assert make_buckets(500, 64)[0] == Bucket(512, 512)
+    assert make_buckets(60, 8)[0] == Bucket(64, 64)
+    assert make_buckets(2, 8)[0] == Bucket(8, 8)
+
+
+@pytest.mark.parametrize("step", [4, 8])
+def test_small_resolutions_have_several_shapes(step: int) -> None:
+    buckets = make_buckets(64, step)
+    assert buckets[0] == Bucket(64, 64)
+    assert len(buckets) >= 9
+    assert Bucket(128, 32) in buckets and Bucket(32, 128) in buckets
+
+
+def test_no_more_than_the_widest_aspect() -> None:
+    assert make_buckets(512, 8, max_aspect=1) == [Bucket(512, 512)]
+    for bucket in make_buckets(512, 64, max_aspect=2):
+        assert max(bucket.width / bucket.height, bucket.height / bucket.width) <= 2
+
+
+@pytest.mark.parametrize("arguments", [(0, 8), (64, 0), (64, 8, 0.5)])
+def test_senseless_arguments_are_refused(arguments: tuple) -> None:
+    with pytest.raises(ValueError):
+        make_buckets(*arguments)
+
+
+@given(st.tuples(SIDES, SIDES), RESOLUTIONS, STEPS)
+def test_placement_covers_the_bucket_and_no_more(
+    size: tuple[int, int], resolution: int, step: int
+) -> None:
+    buckets = make_buckets(resolution, step)
+    placement = place(size, buckets)
+    bucket, (width, height) = placement.bucket, placement.resized
+    assert width >= bucket.width and height >= bucket.height
+    # One side fits to the pixel.
+    assert width == bucket.width or height == bucket.height
+    # The shape is kept to within half a pixel of rounding.
+    scale = max(bucket.width / size[0], bucket.height / size[1])
+    assert abs(width - size[0] * scale) <= 0.51 and abs(height - size[1] * scale) <= 0.51
+    left, top = placement.crop
+    assert abs(2 * left + bucket.width - width) <= 1
+    assert abs(2 * top + bucket.height - height) <= 1
+    assert placement.upscaled == (size[0] < bucket.width or size[1] < bucket.height)
+    distances = [
+        abs(math.log(size[0] / size[1]) - math.log(other.width / other.height)) for other in buckets
+    ]
+    chosen = abs(math.log(size[0] / size[1]) - math.log(bucket.width / bucket.height))
+    assert chosen <= min(distances) + 1e-9
+
+
+def test_a_picture_of_the_buckets_size_is_left_alone() -> None:
+    for bucket in make_buckets(512, 8):
+        placement = place((bucket.width, bucket.height), make_buckets(512, 8))
+        assert placement.bucket == bucket
+        assert placement.resized == (bucket.width, bucket.height)
+        assert placement.crop == (0, 0) and not placement.upscaled
+
+
+@pytest.mark.parametrize(
+    ("size", "bucket"),
+    [
+        ((1, 10_000), Bucket(256, 1024)),
+        ((10_000, 1), Bucket(1024, 256)),
+        ((1, 1), Bucket(512, 512)),
+    ],
+)
+def test_extreme_shapes(size: tuple[int, int], bucket: Bucket) -> None:
+    placement = place(size, make_buckets(512, 8))
+    assert placement.bucket == bucket and placement.upscaled
+
+
+@pytest.mark.parametrize(
+    "size", [(4000, 3000), (6000, 4000), (1920, 1080), (1280, 1024), (1000, 800)]
+)
+def test_common_photographs_lose_little(size: tuple[int, int]) -> None:
+    placement = place(size, make_buckets(512, 8))
+    bucket, (width, height) = placement.bucket, placement.resized
+    assert bucket.width * bucket.height / (width * height) > 0.97

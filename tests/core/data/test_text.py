@@ -1,0 +1,167 @@
+"""Text embeddings are what the model gives for the batch, however they were found."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from core.config.job import Job
+from core.data import cache as cache_module
+from core.data import text as text_module
+from core.data.cache import text_cache
+from core.data.plan import make_plan
+from core.data.text import TextStore, lasting_captions, prepare_text
+from core.data.types import Plan
+from core.errors import Stopped
+from core.training.control import Control
+from core.worker import protocol
+from tests.core.data.fake_model import CHUNK, FakeModel
+
+LONG = " ".join(f"word{n}" for n in range(14))
+
+
+@pytest.fixture
+def job(make_job: Callable[..., Job]) -> Job:
+    return make_job()
+
+
+@pytest.fixture
+def plan(add_picture: Callable[..., Path], job: Job) -> Plan:
+    for number, caption in enumerate(["a robot", "a red robot", LONG, "a robot", "one\ntwo, x"]):
+        add_picture(f"{number}.png", caption=caption)
+    add_picture("none.png")
+    return make_plan(job, bucket_step=8)
+
+
+def _prepare(plan: Plan, job: Job, model: FakeModel, emit=None, **options: object) -> TextStore:
+    emit = emit or (lambda event: None)
+    return prepare_text(plan, job, model, emit, Control(), **options)  # type: ignore[arg-type]
+
+
+def _reference(model: FakeModel, captions: list[str]) -> torch.Tensor:
+    with torch.no_grad():
+        return model.embedding(model.tokenize(captions)).cumsum(dim=1)
+
+
+BATCHES = [
+    ["a robot"],
+    ["a robot", "a red robot", "a robot"],
+    ["one", LONG],
+    [LONG, "", "not in the plan"],
+    ["", ""],
+]
+
+
+@pytest.mark.parametrize("keep_bytes", [2**29, 1000, 0])
+def test_batches_are_what_the_model_gives(plan: Plan, job: Job, keep_bytes: int) -> None:
+    model = FakeModel()
+    for _ in range(2):
+        store = _prepare(plan, job, model, keep_bytes=keep_bytes)
+        for captions in BATCHES:
+            got = store[captions]
+            assert got.shape == (len(captions), model.tokenize(captions).shape[1], 6)
+            assert torch.equal(got, _reference(model, captions))
+            assert not got.requires_grad
+
+
+def test_lasting_captions_are_encoded_before_training_and_once(plan: Plan, job: Job) -> None:
+    model, events = FakeModel(), []
+    assert set(lasting_captions(plan, job)) == {
+        *("a robot", "a red robot", LONG, "one", "two, x", "")
+    }
+    store = _prepare(plan, job, model, events.append)
+    assert sum(model.texts) == 6
+    assert [(e.name, e.done, e.total) for e in events][-1] == ("caching", 6, 6)
+    store[["a robot", "one"]], store[[LONG]]
+    assert sum(model.texts) == 6
+    _prepare(plan, job, model)
+    assert sum(model.texts) == 6
+    assert len(list(text_cache().folder.rglob("*.safetensors"))) == 6
+
+
+def test_shuffled_captions_leave_no_trace_on_disk(plan: Plan, job: Job) -> None:
+    job.concepts[0].caption.shuffle = True
+    job.concepts[0].caption.dropout = 0.1
+    assert lasting_captions(plan, job) == [""]
+    model = FakeModel()
+    store = _prepare(plan, job, model)
+    store[["x, two", "two, x"]]
+    assert len(list(text_cache().folder.rglob("*.safetensors"))) == 1
+    done = sum(model.texts)
+    store[["two, x", "x, two"]]
+    assert sum(model.texts) == done
+
+
+def test_without_captions_only_the_empty_one_is_needed(plan: Plan, job: Job) -> None:
+    job.concepts[0].caption.dropout = 1
+    assert lasting_captions(plan, job) == [""]
+
+
+def test_too_many_captions_are_encoded_on_demand(
+    plan: Plan, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_module, "_LASTING_AT_MOST", 3)
+    model = FakeModel()
+    store = _prepare(plan, job, model)
+    assert model.texts == []
+    assert torch.equal(store[["a robot"]], _reference(model, ["a robot"]))
+    assert not text_cache().folder.exists()
+
+
+def test_on_the_cpu_each_caption_is_encoded_alone(plan: Plan, job: Job) -> None:
+    model = FakeModel()
+    store = _prepare(plan, job, model)
+    store[["new one", "new two", LONG]]
+    assert set(model.texts) == {1}
+
+
+def test_another_encoder_is_another_entry(plan: Plan, job: Job) -> None:
+    _prepare(plan, job, FakeModel())
+    other = FakeModel(seed=1)
+    store = _prepare(plan, job, other)
+    assert torch.equal(store[["a robot"]], _reference(other, ["a robot"]))
+
+
+def test_damaged_entries_are_made_again(plan: Plan, job: Job) -> None:
+    model = FakeModel()
+    _prepare(plan, job, model)
+    for entry in text_cache().folder.rglob("*.safetensors"):
+        entry.write_bytes(b"damaged")
+    store = _prepare(plan, job, model)
+    assert torch.equal(store[[LONG]], _reference(model, [LONG]))
+
+
+def test_memory_is_bounded(plan: Plan, job: Job) -> None:
+    one = CHUNK * 6 * 4
+    store = _prepare(plan, job, FakeModel(), keep_bytes=3 * one)
+    for number in range(50):
+        store[[f"caption {number}"]]
+    assert len(store._kept) <= 3
+
+
+def test_stop_is_honoured(plan: Plan, job: Job) -> None:
+    control = Control()
+    control.submit(protocol.Stop())
+    with pytest.raises(Stopped):
+        prepare_text(plan, job, FakeModel(), lambda event: None, control)  # type: ignore[arg-type]
+
+
+def test_full_disk_warns_once(plan: Plan, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(cache_module, "_replace", full)
+    events: list[object] = []
+    store = _prepare(plan, job, FakeModel(), events.append)
+    warnings = [event for event in events if isinstance(event, protocol.Warning)]
+    assert [warning.code for warning in warnings] == ["cache_unwritable"]
+    assert store[["a robot"]].shape == (1, CHUNK, 6)
+
+
+def test_chunk_of_the_fake_tokenizer() -> None:
+    assert FakeModel().tokenize(["a"]).shape == (1, CHUNK)
+    assert FakeModel().tokenize(["a", LONG]).shape == (2, 3 * CHUNK)
