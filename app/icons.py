@@ -29,9 +29,13 @@ class _Engine(QIconEngine):
     def paint(self, painter: QPainter, rect: QRect, mode: QIcon.Mode, state: QIcon.State) -> None:
         disabled = mode == QIcon.Mode.Disabled
         colour = getattr(theme.colours(), "disabled" if disabled else self._role)
-        _renderer(self._name, colour).render(painter, QRectF(rect))
+        # A box wider than high leaves air between the drawing and the text behind it.
+        box = QRectF(rect.x(), rect.y(), min(rect.width(), rect.height()), rect.height())
+        _renderer(self._name, colour).render(painter, box)
 
     def pixmap(self, size: QSize, mode: QIcon.Mode, state: QIcon.State) -> QPixmap:
+        if size.isEmpty():
+            return QPixmap()
         result = QPixmap(size)
         result.fill(Qt.GlobalColor.transparent)
         painter = QPainter(result)

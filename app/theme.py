@@ -10,11 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtCore import QObject, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPalette
-from PySide6.QtWidgets import QApplication, QWidget
+from PySide6.QtWidgets import QApplication, QPushButton, QWidget
 
 from core.paths import resources_dir
+
+# From the page's edge to its texts, in units: the page's margin, the changed-dot, a gap.
+MARGIN, DOT, GAP = 1.0, 1.25, 0.75
+INDENT = MARGIN + DOT + GAP
 
 Mode = Literal["system", "light", "dark"]
 MODES: tuple[Mode, ...] = ("system", "light", "dark")
@@ -124,6 +128,14 @@ def unit(times: float = 1.0) -> int:
 def em(times: float = 1.0) -> int:
     """The width of `times` average digits of the body font, in pixels, for widths of fields."""
     return round(QFontMetricsF(QApplication.font()).horizontalAdvance("0") * times)
+
+
+def give_air(parent: QWidget) -> None:
+    """Keep icons and texts of all buttons below `parent` a little apart."""
+    side = unit(2)
+    for button in parent.findChildren(QPushButton):
+        if not button.icon().isNull() and button.text():
+            button.setIconSize(QSize(side + unit(0.5), side))
 
 
 def font(size: Literal["small", "body", "title"] = "body") -> QFont:
@@ -242,16 +254,19 @@ QFrame[role="card"] {{ background: {c.raised}; border: 1px solid {c.border};
 QFrame[role="card"][selected="true"] {{ border: 1px solid {c.accent}; }}
 QFrame[role="card"]:hover {{ border-color: {c.border_strong}; }}
 QFrame[role="card"][selected="true"]:hover {{ border-color: {c.accent}; }}
+QFrame[role="card"][focused="true"] {{ border: 1px solid {c.accent}; }}
+QFrame[role="mark"] {{ background: {c.accent}; border: none; }}
 QFrame[role="proposal"] {{ background: {c.accent_soft}; border: none; border-radius: {radius}px; }}
 QFrame[role="drop"] {{ background: transparent; border: 2px dashed {c.border_strong};
     border-radius: {radius * 2}px; }}
 QFrame[role="drop"][over="true"] {{ border-color: {c.accent}; background: {c.accent_soft}; }}
+QFrame[flash="true"] {{ background: {c.accent_soft}; border-radius: {radius}px; }}
 QFrame[role="bar"] {{ background: {c.raised}; border: none; }}
 
 QLineEdit, QPlainTextEdit {{ background: {c.field}; border: 1px solid {c.border};
     border-radius: {radius}px; padding: {third}px {half + 1}px;
     selection-background-color: {c.accent}; selection-color: {c.on_accent}; }}
-QPlainTextEdit {{ padding: {third - 1}px {half - 2}px; }}
+QPlainTextEdit {{ padding: {third + 1}px {half + 3}px {third - 1}px {half + 3}px; }}
 QLineEdit:hover, QPlainTextEdit:hover {{ border-color: {c.border_strong}; }}
 QLineEdit:focus, QPlainTextEdit:focus {{ border-color: {c.accent}; }}
 QLineEdit:disabled, QPlainTextEdit:disabled {{ color: {c.disabled}; background: {c.window}; }}

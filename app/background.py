@@ -1,0 +1,97 @@
+"""Work off the GUI thread: results come back to it, and the newest task of a kind wins."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import shiboken6
+from PySide6.QtCore import QObject, QThreadPool, Signal
+
+THREADS = 2
+_log = logging.getLogger(__name__)
+
+StopCheck = Callable[[], bool]
+
+
+class _Task:
+    def __init__(self, key: object, owner: QObject, done: Callable[[Any], None]) -> None:
+        self.key, self.owner, self.done = key, owner, done
+        self.cancelled = threading.Event()
+
+
+class Background(QObject):
+    """Runs functions in a few threads. Signals: idle() when nothing is left to do."""
+
+    idle = Signal()
+    _finished = Signal(object, object)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._pool = QThreadPool(self)
+        self._pool.setMaxThreadCount(THREADS)
+        self._newest: dict[object, _Task] = {}
+        self._open = 0
+        self._finished.connect(self._deliver)
+
+    def run(
+        self,
+        owner: QObject,
+        key: object,
+        work: Callable[[StopCheck], Any],
+        done: Callable[[Any], None],
+    ) -> None:
+        """Call `work(cancelled)` in a thread, then `done(result)` in this one.
+
+        A later call with the same key replaces this one: its result is dropped and `cancelled()`
+        becomes true, so long work should ask. An exception is the result too. Nothing is
+        delivered once `owner` is gone.
+        """
+        task = _Task(key, owner, done)
+        if key in self._newest:
+            self._newest[key].cancelled.set()
+        self._newest[key] = task
+        self._open += 1
+
+        def call() -> None:
+            result: Any = None
+            if not task.cancelled.is_set():
+                try:
+                    result = work(task.cancelled.is_set)
+                except Exception as error:
+                    result = error
+            if shiboken6.isValid(self):
+                self._finished.emit(task, result)
+
+        self._pool.start(call)
+
+    def cancel(self, key: object) -> None:
+        """Drop the running task of `key`, if there is one."""
+        task = self._newest.pop(key, None)
+        if task is not None:
+            task.cancelled.set()
+
+    def is_idle(self) -> bool:
+        """Whether nothing runs or waits."""
+        return self._open == 0
+
+    def close(self) -> None:
+        """Cancel everything and wait for what runs."""
+        for task in self._newest.values():
+            task.cancelled.set()
+        self._newest.clear()
+        self._pool.waitForDone(5000)
+
+    def _deliver(self, task: _Task, result: Any) -> None:
+        self._open -= 1
+        current = self._newest.get(task.key) is task
+        if current:
+            del self._newest[task.key]
+        if current and not task.cancelled.is_set() and shiboken6.isValid(task.owner):
+            task.done(result)
+        elif isinstance(result, Exception):
+            _log.debug("a dropped task failed: %r", result)
+        if self._open == 0:
+            self.idle.emit()

@@ -1,0 +1,136 @@
+"""Works out in the background what Train would do now: pictures, buckets, steps, time, size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+from PySide6.QtCore import QObject, QTimer, Signal
+
+from app.background import Background, StopCheck
+from app.concept_scan import ConceptScanner
+from app.detection import BaseModelWatch
+from app.estimates import lora_bytes, seconds_per_step
+from app.state import SettingsState
+from core.config.job import Job
+from core.data.types import Plan
+from core.errors import Problem
+from core.families.base import BaseModelFile
+
+DELAY_MS = 350
+# SD1.x, until the base model has told its own.
+USUAL_STEP = 64
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What Train would do. seconds and bytes: 0 where nothing is known to judge by."""
+
+    plan: Plan
+    seconds: float = 0.0
+    bytes: int = 0
+
+
+class PlanWatch(QObject):
+    """Keeps a forecast of the settings. Signals: changed() after anything below changed.
+
+    forecast: None before the first one or when nothing can be planned. busy: a newer one is
+    being worked out, done/total counts pictures while it is.
+    """
+
+    changed = Signal()
+    _progressed = Signal(int, int, int)
+
+    def __init__(
+        self,
+        state: SettingsState,
+        model: BaseModelWatch,
+        scanner: ConceptScanner,
+        background: Background,
+        parent: QObject,
+    ) -> None:
+        super().__init__(parent)
+        self._state, self._model, self._background = state, model, background
+        self.forecast: Forecast | None = None
+        self.busy = False
+        self.done = self.total = 0
+        self._number = 0
+        self._delay = QTimer(self)
+        self._delay.setSingleShot(True)
+        self._delay.setInterval(DELAY_MS)
+        self._delay.timeout.connect(self._start)
+        self._progressed.connect(self._progress)
+        for signal in (state.changed, state.reloaded, model.changed, scanner.updated):
+            signal.connect(self.ask)
+        state.problemsChanged.connect(self.changed)
+        self.ask()
+
+    def ask(self) -> None:
+        """Work it out anew, soon."""
+        self.busy = True
+        self._delay.start()
+        self.changed.emit()
+
+    def problems(self) -> list[Problem]:
+        """Everything that is wrong: settings, base model, pictures; errors first."""
+        found = self._state.problems()
+        if self._model.kind in ("error", "todo"):
+            code = "base_not_here" if self._model.missing else "base_unusable"
+            found.append(Problem(code=code, title=self._model.sentence, setting="model.base"))
+        if self.forecast is not None:
+            known = {(p.code, p.setting) for p in found}
+            plan = self.forecast.plan
+            found += [p for p in plan.problems if (p.code, p.setting) not in known]
+        return sorted(found, key=lambda p: p.severity)
+
+    def _start(self) -> None:
+        self._number += 1
+        number, file = self._number, self._model.file
+        try:
+            job = Job.model_validate(dict(self._state.data))
+        except ValidationError:
+            self._finish(None)
+            return
+        if not any(concept.enabled and concept.path.strip() for concept in job.concepts):
+            self._finish(None)
+            return
+
+        def progress(done: int, total: int) -> None:
+            self._progressed.emit(number, done, total)
+
+        def work(cancelled: StopCheck) -> Forecast:
+            return make_forecast(job, file, progress, cancelled)
+
+        self.done = self.total = 0
+        self._background.run(self, "plan", work, self._finish)
+
+    def _progress(self, number: int, done: int, total: int) -> None:
+        if number == self._number and self.busy:
+            self.done, self.total = done, total
+            self.changed.emit()
+
+    def _finish(self, result: object) -> None:
+        self.forecast = result if isinstance(result, Forecast) else None
+        self.busy = self._delay.isActive()
+        self.changed.emit()
+
+
+def make_forecast(
+    job: Job,
+    file: BaseModelFile | None,
+    progress: object = None,
+    cancelled: StopCheck = lambda: False,
+) -> Forecast:
+    """Plan a job and estimate its time and file size; raises Stopped when cancelled."""
+    from core.data.plan import make_plan
+
+    step = file.bucket_step if file else USUAL_STEP
+    plan = make_plan(
+        job,
+        bucket_step=step,
+        progress=progress,  # type: ignore[arg-type]
+        check_stop=cancelled,
+    )
+    return Forecast(
+        plan, seconds_per_step(job) * plan.total_steps, lora_bytes(job, file) if file else 0
+    )

@@ -1,0 +1,1 @@
+"""The five settings tabs: which groups they show, and their special parts."""

@@ -1,0 +1,36 @@
+"""The LoRA tab: the form, and the strength that alpha and rank make together."""
+
+from __future__ import annotations
+
+from app.forms import Section, by_prefix
+from app.state import SettingsState
+from app.tabs.settings_page import SettingsPage
+from app.widgets import numbers
+from app.widgets.labels import Note
+
+
+class LoraTab(SettingsPage):
+    """The shape of what is trained."""
+
+    def __init__(self, state: SettingsState) -> None:
+        super().__init__(state)
+        form = self.add_form([Section("", by_prefix("lora."))])
+        self.strength = Note()
+        form.rows["lora.alpha"].add_below(self.strength)
+        state.changed.connect(self._changed)
+        state.reloaded.connect(self._show)
+        self._show()
+
+    def _changed(self, path: str) -> None:
+        if path in ("lora.rank", "lora.alpha"):
+            self._show()
+
+    def _show(self) -> None:
+        rank, alpha = self.state.get("lora.rank"), self.state.get("lora.alpha")
+        known = isinstance(rank, int) and isinstance(alpha, int | float) and rank > 0
+        if known:
+            strength = numbers.show(float(f"{alpha / rank:.3g}"))
+            text = self.tr("Strength: alpha / rank = %1").replace("%1", strength)
+        else:
+            text = self.tr("Strength: alpha / rank")
+        self.strength.set_note(text)

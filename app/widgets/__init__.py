@@ -1,0 +1,1 @@
+"""Widgets that forms and tabs are made from."""
