@@ -40,10 +40,19 @@ class _LossAxis(pg.AxisItem):
         return [f"{v:.4g}" for v in values]
 
 
+def nice_below(value: float) -> float:
+    """The largest 1, 2, 4 or 5 times a power of ten that is not above `value`."""
+    if value <= 0:
+        return 1.0
+    decade = 10.0 ** math.floor(math.log10(value))
+    return max(f * decade for f in (1, 2, 4, 5) if f * decade <= value * (1 + 1e-9))
+
+
 class _RateAxis(pg.AxisItem):
     def tickValues(self, low: float, high: float, size: float) -> list[tuple[float, list[float]]]:
         # Two numbers say enough about the learning rate and leave the room to the loss.
-        return super().tickValues(low, high, size / 2)[:1]
+        top = nice_below(high)
+        return [(top / 2, [0.0, top / 2, top] if size > theme.unit(9) else [0.0, top])]
 
     def tickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:
         return [f"{v:.1e}".replace("e-0", "e-").replace("e+0", "e+") if v else "0" for v in values]
@@ -105,11 +114,9 @@ class Canvas(pg.PlotWidget):
             axis.setTextPen(QColor(c.muted))
             axis.setStyle(tickFont=font, tickLength=0, tickTextOffset=theme.unit(0.5))
         # Fixed widths, or the curves would jump when the numbers get longer.
-        self._losses.setWidth(theme.em(7))
+        self._losses.setWidth(theme.em(6))
         self._rates.setWidth(theme.em(8))
         self.getAxis("bottom").setHeight(self.fontMetrics().height() + theme.unit(0.5))
-        grid = QColor(c.border)
-        self._losses.setGrid(False)
         self.getPlotItem().showGrid(y=True, alpha=0.25)
         raw = QColor(c.accent_text)
         raw.setAlpha(RAW_ALPHA)
@@ -120,12 +127,11 @@ class Canvas(pg.PlotWidget):
         self._validation.setSymbolPen(None)
         self._validation.setSymbolSize(5)
         self._cursor.setPen(pg.mkPen(c.border_strong, width=1))
-        del grid
         for curve in self._rate_curves:
             curve.setPen(self._rate_pen())
 
     def _rate_pen(self) -> object:
-        return pg.mkPen(theme.colours().warning, width=1.3, style=Qt.PenStyle.DashLine)
+        return pg.mkPen(theme.colours().warning, width=1.2)
 
     def reset(self) -> None:
         """Empty the plot for another run."""
@@ -170,7 +176,7 @@ class Canvas(pg.PlotWidget):
 
     def _draw_rates(self, view: RunView) -> None:
         while len(self._rate_curves) < len(view.rates):
-            curve = pg.PlotCurveItem(pen=self._rate_pen())
+            curve = pg.PlotCurveItem(pen=self._rate_pen(), antialias=True)
             self._rate_curves.append(curve)
             self._rate_box.addItem(curve)
         highest = 0.0

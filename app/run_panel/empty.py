@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from app import icons, theme
 
@@ -30,18 +30,21 @@ class EmptyPage(QWidget):
         )
         theme.set_role(text, "muted")
         text.setWordWrap(True)
-        text.setMaximumWidth(theme.em(46))
         button = QPushButton(self.tr("Earlier runs"))
         button.setIcon(icons.icon("history"))
         button.clicked.connect(self.runsRequested)
-        layout = QVBoxLayout(self)
+        column = QWidget()
+        column.setMaximumWidth(theme.em(46))
+        layout = QVBoxLayout(column)
         layout.setSpacing(theme.unit(1.5))
         layout.addStretch(2)
-        for widget in (self._picture, title, text, button):
-            if isinstance(widget, QLabel):
-                widget.setAlignment(Qt.AlignmentFlag.AlignCenter)
-            layout.addWidget(widget, 0, Qt.AlignmentFlag.AlignHCenter)
+        for label in (self._picture, title, text):
+            label.setAlignment(Qt.AlignmentFlag.AlignCenter)
+            layout.addWidget(label)
+        layout.addWidget(button, 0, Qt.AlignmentFlag.AlignHCenter)
         layout.addStretch(3)
+        row = QHBoxLayout(self)
+        row.addWidget(column)
         theme.notifier().changed.connect(self._paint)
         self._paint()
 

@@ -44,12 +44,15 @@ class Filmstrip(QAbstractScrollArea):
         self._steps = steps
         self._current = current
         self._limit()
-        if current in steps:
-            left = steps.index(current) * self._pitch()
+        self._reveal()
+        self.viewport().update()
+
+    def _reveal(self) -> None:
+        if self._current in self._steps:
+            left = self._steps.index(self._current) * self._pitch()
             bar = self.horizontalScrollBar()
             room = self.viewport().width() - self._pitch()
             bar.setValue(max(left - room, min(bar.value(), left)))
-        self.viewport().update()
 
     def refresh(self) -> None:
         """A thumbnail has arrived."""
@@ -83,6 +86,7 @@ class Filmstrip(QAbstractScrollArea):
 
     def resizeEvent(self, event: object) -> None:
         self._limit()
+        self._reveal()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self.viewport())

@@ -62,6 +62,7 @@ class Gallery(QWidget):
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setAccessibleName(self.tr("Step of the sample"))
         self.slider.setPageStep(1)
+        self.slider.setMinimumHeight(theme.unit(2.75))
         self.slider.valueChanged.connect(self._on_slider)
         self._step_label = NumberLabel("step 00000", Qt.AlignmentFlag.AlignRight)
         self.compare = tool_button(
@@ -223,7 +224,9 @@ class Gallery(QWidget):
         if self.compare.isChecked() and not self._before and first is not picture:
             wanted = [first, picture]
         self.caption.set_text(picture.prompt)
-        images = [self._loader.get(self._folder / p.path) for p in wanted]
+        paths = [self._folder / p.path for p in wanted]
+        self._loader.want(*paths)
+        images = [self._loader.get(path) for path in paths]
         if any(image is None for image in images):
             return  # the picture before stays until this one is read
         labelled = len(wanted) > 1 or self._before

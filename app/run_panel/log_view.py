@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QTextCursor
+from PySide6.QtGui import QResizeEvent, QTextCursor
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -91,6 +91,18 @@ class LogView(QWidget):
             self._cards.append(card)
         self._none.setVisible(not self._cards)
         self._scroll.setVisible(bool(self._cards))
+        self._fit_cards()
+
+    def _fit_cards(self) -> None:
+        """No taller than the cards need; the log gets the rest."""
+        width = self._scroll.viewport().width() or self.width()
+        heights = [_height(card, width) for card in self._cards]
+        gaps = self._column.spacing() * len(heights)
+        self._scroll.setMaximumHeight(max(theme.unit(4), sum(heights) + gaps))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit_cards()
 
     def add_lines(self, lines: list[str]) -> None:
         """Append lines; the view follows unless somebody scrolled back."""
@@ -141,6 +153,11 @@ class LogView(QWidget):
         button.setToolTip(setting)
         button.clicked.connect(lambda: self.settingRequested.emit(setting))
         return button
+
+
+def _height(card: QWidget, width: int) -> int:
+    layout = card.layout()
+    return layout.totalHeightForWidth(width) if layout else card.sizeHint().height()
 
 
 def _words(text: str, role: str = "") -> QLabel:

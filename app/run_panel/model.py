@@ -193,6 +193,12 @@ class RunView:
         between = max(0.0, wall - self._trained / self._timed)
         return left * (self.seconds + between)
 
+    def duration(self) -> float | None:
+        """Seconds that the last worker of the run took, or None when it was not told."""
+        if self.hello is None or self.done is None:
+            return None
+        return self.done.time - self.hello.time
+
     def speed(self) -> float | None:
         """Steps per second of training, or None before the first timed step."""
         return 1 / self.seconds if self.seconds > 0 else None
@@ -218,20 +224,28 @@ class RunView:
 
 
 def finish_text(seconds: float, now: float | None = None) -> str:
-    """When something that takes `seconds` more ends: `finishes 14:32`, with the day if later."""
+    """When something that takes `seconds` more ends: `finishes 14:32`, or `ends Wed 14:32`."""
     now = time.time() if now is None else now
     end = datetime.fromtimestamp(now + seconds)
     if end.date() == datetime.fromtimestamp(now).date():
         return f"finishes {end:%H:%M}"
     if seconds < 6 * 86400:
-        return f"finishes {end:%a %H:%M}"
-    return f"finishes {end:%d %b %H:%M}"
+        return f"ends {end:%a %H:%M}"
+    return f"ends {end:%d %b}"
+
+
+def duration_text(seconds: float) -> str:
+    """`45 s`, `6 min`, `1 h 05 min`."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def speed_text(steps_per_second: float) -> str:
     """`3.1 steps/s`, or `4.2 s/step` where a step takes longer than a second."""
     if steps_per_second >= 1:
-        digits = 1 if steps_per_second < 100 else 0
+        digits = 1 if steps_per_second < 99.95 else 0
         return f"{steps_per_second:.{digits}f} steps/s"
     return f"{1 / steps_per_second:.1f} s/step"
 

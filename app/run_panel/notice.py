@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout
 
 from app import icons, theme
-from app.run_panel.parts import monospaced
+from app.run_panel.parts import monospaced, tool_button
 
 Kind = Literal["good", "info", "warning", "error"]
 _ICONS = {
@@ -32,7 +32,13 @@ class Action:
 
 
 class Notice(QFrame):
-    """Icon, sentence, a few lines more, and buttons; hidden while there is nothing to tell."""
+    """Icon, sentence, a few lines more, and buttons; hidden while there is nothing to tell.
+
+    Signals:
+        waved_off(): its closing cross was pressed.
+    """
+
+    waved_off = Signal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,9 +55,10 @@ class Notice(QFrame):
             label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         theme.set_role(self._title, "group")
         theme.set_role(self._detail, "muted")
-        theme.set_role(self._lines, "small")
-        self._lines.setFont(monospaced())
+        theme.set_role(self._lines, "muted")
         self._lines.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.close_button = tool_button("x", self.tr("Put this message away"))
+        self.close_button.clicked.connect(self.waved_off)
         self._buttons = QHBoxLayout()
         self._buttons.setSpacing(theme.unit(0.5))
         texts = QVBoxLayout()
@@ -64,6 +71,7 @@ class Notice(QFrame):
         row.setSpacing(theme.unit(1))
         row.addWidget(self._icon, 0, Qt.AlignmentFlag.AlignTop)
         row.addLayout(texts, 1)
+        row.addWidget(self.close_button, 0, Qt.AlignmentFlag.AlignTop)
         self._told: object = None
         self.hide()
         theme.notifier().changed.connect(self._paint_icon)
@@ -86,6 +94,7 @@ class Notice(QFrame):
         self._title.setText(title)
         self._detail.setText(detail)
         self._detail.setVisible(bool(detail))
+        self._lines.setFont(monospaced())
         self._lines.setText("\n".join(lines[-LINES:]))
         self._lines.setVisible(bool(lines))
         self._lines.setToolTip("\n".join(lines))

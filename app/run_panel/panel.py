@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtCore import QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QApplication, QStackedWidget, QVBoxLayout, QWidget
 
@@ -110,7 +110,7 @@ class RunPanel(QWidget):
         layout.addWidget(self.notice)
         layout.addWidget(self.pages, 1)
         self.back.hide()
-        self.setMinimumWidth(theme.unit(40))
+        self.setMinimumWidth(theme.unit(44))
         self._escape = QShortcut(QKeySequence(Qt.Key.Key_Escape), self)
         self._escape.setEnabled(False)
 
@@ -122,6 +122,7 @@ class RunPanel(QWidget):
         self.gallery.stepShown.connect(self.plot.mark_step)
         self.plot.stepChosen.connect(self.gallery.show_step)
         self.log.settingRequested.connect(self.settingRequested)
+        self.notice.waved_off.connect(self._wave_off)
         self.runs.openRequested.connect(self.attach)
         self.runs.resumeRequested.connect(self._offer_checkpoints)
         self.runs.is_busy = lambda path: self._is_live(path)
@@ -133,6 +134,10 @@ class RunPanel(QWidget):
         controls.sampleRequested.connect(lambda: self.send(protocol.SampleNow()))
         controls.checkpointRequested.connect(lambda: self.send(protocol.CheckpointNow()))
         controls.stopRequested.connect(lambda save: self.send(protocol.Stop(save=save)))
+
+    def sizeHint(self) -> QSize:
+        """Room for the picture and the plot; the window may give more or less."""
+        return QSize(theme.unit(64), theme.unit(80))
 
     # --- what the window calls -----------------------------------------------
 
@@ -335,11 +340,6 @@ class RunPanel(QWidget):
             self.notice.tell(told.kind, told.title, told.detail, told.lines, told.actions)
 
     def _offers(self, session: Session) -> Offers:
-        def wave_off() -> None:
-            told = outcome(session, self._offers(session))
-            self._waved_off = told.key if told else None
-            self._tell()
-
         def resume() -> None:
             if session.folder is not None:
                 self.resume(session.folder)
@@ -347,10 +347,16 @@ class RunPanel(QWidget):
         return Offers(
             resume=None if self.is_running() else resume,
             kill=session.kill,
-            wait=wave_off,
+            wait=self._wave_off,
             log=lambda: self.show_page(LOG),
             setting=self.settingRequested.emit,
         )
+
+    def _wave_off(self) -> None:
+        session = self._shown
+        told = outcome(session, self._offers(session)) if session else None
+        self._waved_off = told.key if told else None
+        self._tell()
 
     def _tell_back(self) -> None:
         live = self._live

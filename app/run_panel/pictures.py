@@ -57,18 +57,16 @@ class PictureLoader(QObject):
         self._cache: OrderedDict[Key, QImage] = OrderedDict()
         self._bytes = 0
         self._asked: set[Key] = set()
-        self._large = ""
+        self._wanted: set[str] = set()
         self._read.connect(self._on_read)
 
     def get(self, path: Path | str, edge: int = 0) -> QImage | None:
         """The picture if it is at hand; otherwise None, and `loaded` follows.
 
-        edge: longest side in pixels for a thumbnail; 0 for the whole picture. Of whole pictures
-        only the one asked for last is read, so that scrubbing through many stays fluent.
+        edge: longest side in pixels for a thumbnail; 0 for the whole picture, which is read only
+        while it is among the `wanted`.
         """
         key = (str(path), edge)
-        if not edge:
-            self._large = key[0]
         image = self._cache.get(key)
         if image is not None:
             self._cache.move_to_end(key)
@@ -78,6 +76,10 @@ class PictureLoader(QObject):
             # The newest request first: it is what is on screen now.
             self._pool.start(_Read(key, self._is_wanted, self._read.emit), len(self._asked))
         return None
+
+    def want(self, *paths: Path | str) -> None:
+        """Of all whole pictures only these are of interest now: scrubbing stays fluent."""
+        self._wanted = {str(path) for path in paths}
 
     def forget(self, path: Path | str) -> None:
         """Read this file again next time: it was replaced."""
@@ -90,7 +92,7 @@ class PictureLoader(QObject):
         self._pool.waitForDone(2000)
 
     def _is_wanted(self, key: Key) -> bool:
-        return bool(key[1]) or key[0] == self._large
+        return bool(key[1]) or key[0] in self._wanted
 
     def _on_read(self, key: Key, image: QImage | None) -> None:
         self._asked.discard(key)

@@ -18,6 +18,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QStackedLayout, QToolButton, 
 from app import theme
 from app.run_panel.model import Curve, RunView
 from app.run_panel.parts import NumberLabel
+from app.widgets.labels import Elided
 
 REDRAW_MS = 100
 RAW_ALPHA = 80
@@ -50,9 +51,11 @@ class LossPlot(QWidget):
         theme.notifier().changed.connect(self._retheme)
 
     def _build(self) -> None:
-        self._loss = NumberLabel("loss 0.000000", role="")
+        self._loss = NumberLabel("loss 0.00000", role="")
         self._rate = NumberLabel("learning rate 0.00e-00")
-        self._at = NumberLabel("at step 000000", Qt.AlignmentFlag.AlignRight)
+        self._at = Elided()
+        self._at.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        theme.set_role(self._at, "muted")
         self.log_button = QToolButton()
         self.log_button.setText(self.tr("log"))
         self.log_button.setCheckable(True)
@@ -63,10 +66,9 @@ class LossPlot(QWidget):
         head.setSpacing(theme.unit(1))
         head.addWidget(_Swatch("accent"))
         head.addWidget(self._loss)
-        head.addWidget(_Swatch("warning", dashed=True))
+        head.addWidget(_Swatch("warning"))
         head.addWidget(self._rate)
-        head.addStretch(1)
-        head.addWidget(self._at)
+        head.addWidget(self._at, 1)
         head.addWidget(self.log_button)
         self._plate = QLabel(self.tr("The loss curve appears with the first step."))
         self._plate.setAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -82,7 +84,7 @@ class LossPlot(QWidget):
         layout.addLayout(head)
         layout.addWidget(holder, 1)
         layout.addWidget(self.ticks)
-        self.setMinimumHeight(theme.unit(11))
+        self.setMinimumHeight(theme.unit(15))
         self._values()
 
     def show_run(self, view: RunView) -> None:
@@ -164,14 +166,20 @@ class LossPlot(QWidget):
         """The numbers above the plot: the newest, or those under the pointer."""
         curve = self._view.smoothed
         value = _at(curve, step)
-        self._loss.setText(self.tr("loss {0}").format("–" if value is None else f"{value[1]:.4g}"))
+        self._loss.setText(
+            self.tr("loss {0}").format("–" if value is None else _loss_text(value[1]))
+        )
         group = next(iter(self._view.rates), None)
         rate = _at(self._view.rates[group], step) if group else None
         self._rate.setText(
             self.tr("learning rate {0}").format("–" if rate is None else f"{rate[1]:.2e}")
         )
         pointed = step is not None and value is not None
-        self._at.setText(self.tr("at step {0}").format(value[0]) if pointed and value else "")
+        self._at.set_text(self.tr("at step {0}").format(value[0]) if pointed and value else "")
+
+
+def _loss_text(loss: float) -> str:
+    return f"{loss:.4f}" if 0.001 <= abs(loss) < 100 else f"{loss:.2e}"
 
 
 def _at(curve: Curve, step: float | None) -> tuple[int, float] | None:
@@ -187,17 +195,14 @@ def _at(curve: Curve, step: float | None) -> tuple[int, float] | None:
 class _Swatch(QWidget):
     """A short piece of a curve's line, as its key."""
 
-    def __init__(self, role: str, dashed: bool = False) -> None:
+    def __init__(self, role: str) -> None:
         super().__init__()
-        self._role, self._dashed = role, dashed
+        self._role = role
         self.setFixedSize(theme.unit(2), theme.unit(1))
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         pen = QPen(QColor(getattr(theme.colours(), self._role)), 2)
-        if self._dashed:
-            pen.setStyle(Qt.PenStyle.DashLine)
-            pen.setWidthF(1.5)
         painter.setPen(pen)
         middle = self.height() / 2
         painter.drawLine(QPointF(0, middle), QPointF(self.width(), middle))

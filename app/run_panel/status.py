@@ -14,7 +14,14 @@ from PySide6.QtWidgets import (
 )
 
 from app import icons, theme
-from app.run_panel.model import RunView, State, finish_text, memory_text, speed_text
+from app.run_panel.model import (
+    RunView,
+    State,
+    duration_text,
+    finish_text,
+    memory_text,
+    speed_text,
+)
 from app.run_panel.parts import NumberLabel, counted
 from app.widgets.labels import Elided
 from core.worker import protocol
@@ -109,15 +116,13 @@ class Header(QWidget):
         self.dot = Dot()
         self.name = Elided()
         theme.set_role(self.name, "title")
-        self.state = NumberLabel(self.tr("starting") + "XX", Qt.AlignmentFlag.AlignRight)
-        self.step = NumberLabel("00000 / 00000", Qt.AlignmentFlag.AlignRight, role="")
+        self.step = NumberLabel("stopping · 00000 / 00000", Qt.AlignmentFlag.AlignRight, role="")
         self.bar = Bar()
         self._pages = QButtonGroup(self)
         row = QHBoxLayout()
         row.setSpacing(theme.unit(0.75))
         row.addWidget(self.dot)
         row.addWidget(self.name, 1)
-        row.addWidget(self.state)
         row.addWidget(self.step)
         row.addSpacing(theme.unit(0.5))
         tips = (self.tr("Samples and loss"), self.tr("Warnings and log"), self.tr("Earlier runs"))
@@ -158,8 +163,11 @@ class Header(QWidget):
         self.name.set_text(name)
         self.dot.set_role(STATE_ROLES[view.state])
         self.dot.setVisible(view.state != "idle")
-        self.state.setText(self._words(view.state))
-        self.step.setText(f"{view.step} / {view.total}" if view.total else "")
+        words = self._words(view.state)
+        if view.total:
+            between = " " if view.state == "running" else " · "
+            words += f"{between}{view.step} / {view.total}"
+        self.step.setText(words)
         self.bar.set_share(view.step / view.total if view.total else None)
 
     def _words(self, state: State) -> str:
@@ -172,7 +180,7 @@ class Header(QWidget):
             "finished": self.tr("finished"),
             "stopped": self.tr("stopped"),
             "failed": self.tr("failed"),
-            "died": self.tr("ended"),
+            "died": self.tr("broken off"),
         }[state]
 
 
@@ -183,12 +191,12 @@ class Numbers(QWidget):
         super().__init__()
         self.phase = Elided()
         self.bar = Bar("accent_text", 0.4)
-        self.speed = NumberLabel("000.0 steps/s", Qt.AlignmentFlag.AlignRight, role="")
-        self.finish = NumberLabel("finishes Wed 00:00", Qt.AlignmentFlag.AlignRight, role="")
-        self.memory = NumberLabel("000.0 GB", Qt.AlignmentFlag.AlignRight)
+        self.speed = NumberLabel("00.0 steps/s", Qt.AlignmentFlag.AlignRight, role="")
+        self.finish = NumberLabel("finishes 00:00", Qt.AlignmentFlag.AlignRight, role="")
+        self.memory = NumberLabel("00.0 GB", Qt.AlignmentFlag.AlignRight)
         self.memory.setToolTip(self.tr("Memory that the training uses"))
         row = QHBoxLayout()
-        row.setSpacing(theme.unit(1.25))
+        row.setSpacing(theme.unit(1))
         row.addWidget(self.phase, 1)
         for label in (self.speed, self.finish, self.memory):
             row.addWidget(label)
@@ -209,6 +217,10 @@ class Numbers(QWidget):
         self.speed.setText(speed_text(speed) if speed else "")
         left = view.seconds_left()
         self.finish.setText(finish_text(left) if left is not None else "")
+        took = view.duration()
+        if not alive and took:
+            self.speed.setText("")
+            self.finish.setText(self.tr("took {0}").format(duration_text(took)))
         self.memory.setText(memory_text(view.memory) if view.memory else "")
 
     def _phase_words(self, phase: protocol.Phase | None, view: RunView) -> str:

@@ -54,7 +54,9 @@ def draw(path: Path, index: int, learned: float, size: int = 64) -> None:
         shift = (1 - learned) * 8 * u
         body = (22 * u - shift, 30 * u, 42 * u + shift, 52 * u)
         pen.rounded_rectangle(body, 3 * u, fill="#c8392f")
-        pen.rounded_rectangle((25 * u, 15 * u + shift, 39 * u, 28 * u + shift), 3 * u, fill="#dd5347")
+        pen.rounded_rectangle(
+            (25 * u, 15 * u + shift, 39 * u, 28 * u + shift), 3 * u, fill="#dd5347"
+        )
         if learned > 0.25:
             for x in (28, 34):
                 pen.ellipse((x * u, 19 * u, (x + 3) * u, 22 * u), fill="#fdf6e3")
@@ -68,7 +70,9 @@ def draw(path: Path, index: int, learned: float, size: int = 64) -> None:
     image.resize((size, size), Image.Resampling.BOX).save(path)
 
 
-def write_checkpoint(run: RunFolder, step: int, *, state: bool = True, damaged: bool = False) -> None:
+def write_checkpoint(
+    run: RunFolder, step: int, *, state: bool = True, damaged: bool = False
+) -> None:
     """A checkpoint folder that passes (or, damaged, fails) the checks of core.runs.checkpoints."""
     import hashlib
 
@@ -159,9 +163,7 @@ def events(
             path = run.relative(run.checkpoint(step))
             result.append(protocol.Checkpoint(time=now, step=step, path=path, verified=True))
     if status:
-        result.append(
-            protocol.Done(time=now, status=status, step=until, path="lora.safetensors")
-        )
+        result.append(protocol.Done(time=now, status=status, step=until, path="lora.safetensors"))
     return result
 
 
