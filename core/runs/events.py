@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Iterable
@@ -40,7 +41,8 @@ class EventLog:
             try:
                 _write_at(self._handle, self._end, line)
             except OSError:
-                os.ftruncate(self._handle, self._end)
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self._handle, self._end)
                 raise
             self._end += len(line)
             if isinstance(event, _DURABLE):
