@@ -55,12 +55,18 @@ def detect(
     text = path_or_hub_id.strip()
     if not text:
         raise fail("base_not_found", "No base model is chosen; choose a file or a folder.")
-    path = Path(text).expanduser()
-    if not path.is_absolute() and relative_to is not None:
-        path = relative_to / path
-    if path.is_dir():
+    try:
+        path = ((relative_to or Path()) / Path(text).expanduser()).absolute()
+        folder, there = path.is_dir(), path.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise fail(
+            "base_unreadable",
+            f"{text[:200]} cannot be opened; check the path and its permissions.",
+            detail=str(error)[:200],
+        ) from None
+    if folder:
         return detect_folder(path)
-    if path.exists():
+    if there:
         return detect_file(path)
     if hub.is_hub_id(text):
         return _detect_hub(text, allow_download)

@@ -59,10 +59,17 @@ def test_a_checkpoint_is_recognised(tmp_path):
     assert not found.zero_terminal_snr
 
 
-def test_relative_paths_resolve_against_the_given_folder(tmp_path):
+def test_relative_paths_resolve_against_the_given_folder(tmp_path, monkeypatch):
     write(tmp_path / "model.safetensors", SD15)
     found = detect("model.safetensors", relative_to=tmp_path)
     assert found.path == tmp_path / "model.safetensors"
+    monkeypatch.chdir(tmp_path)
+    assert detect("model.safetensors").path == tmp_path / "model.safetensors"
+
+
+@pytest.mark.parametrize("path", ["x" * 5000, "a\0b.safetensors", "~no-such-user/x.safetensors"])
+def test_paths_that_no_system_takes_are_one_sentence(path):
+    assert refusal(path)[0] in ("base_unreadable", "base_not_found")
 
 
 @pytest.mark.parametrize(

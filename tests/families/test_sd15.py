@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from core.errors import UserError
 from core.families.registry import family
 from core.families.schedule import with_zero_terminal_snr
+from core.families.tiny import build_tokenizer, write_pipeline
 from core.families.unet_targets import text_encoder_targets, unet_targets
 from tests.families.fullsize import empty_network, ldm_weights
 from tests.families.loading import load
@@ -345,3 +346,62 @@ def test_every_lora_target_loads_in_diffusers(tiny, tiny_folder, tmp_path):
     for (part, name), delta in wanted.items():
         layer = getattr(pipeline, part).get_submodule(name)
         assert torch.allclose(layer.get_delta_weight("default_0"), delta, atol=1e-5), name
+
+
+def test_models_of_other_sizes_load_by_their_configs(tmp_path):
+    """As the demo model: VAE factor 4, another text width, v-prediction, one resolution more."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    tokenizer = build_tokenizer()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        encoder = CLIPTextModel(
+            CLIPTextConfig(
+                vocab_size=len(tokenizer),
+                hidden_size=24,
+                intermediate_size=48,
+                num_hidden_layers=1,
+                num_attention_heads=2,
+                bos_token_id=tokenizer.bos_token_id,
+                eos_token_id=tokenizer.eos_token_id,
+            )
+        )
+        unet = UNet2DConditionModel(
+            sample_size=16,
+            in_channels=3,
+            out_channels=3,
+            block_out_channels=(8, 16, 16),
+            layers_per_block=1,
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+            cross_attention_dim=24,
+            attention_head_dim=2,
+            norm_num_groups=4,
+        )
+        vae = AutoencoderKL(
+            block_out_channels=(8, 8, 8),
+            down_block_types=("DownEncoderBlock2D",) * 3,
+            up_block_types=("UpDecoderBlock2D",) * 3,
+            latent_channels=3,
+            norm_num_groups=4,
+            scaling_factor=0.7,
+        )
+    write_pipeline(
+        tmp_path,
+        unet=unet,
+        text_encoder=encoder,
+        vae=vae,
+        tokenizer=tokenizer,
+        scheduler={"prediction_type": "v_prediction", "num_train_timesteps": 500},
+    )
+    model = load(tmp_path)
+    assert (model.file.default_resolution, model.file.bucket_step) == (64, 16)
+    assert (model.latent_scale, model.latent_channels) == (4, 3)
+    assert model.schedule.prediction_type == "v_prediction" and model.schedule.timesteps == 500
+    with torch.no_grad():
+        latents = model.encode_pixels(noise(1, 3, 48, 32))
+        text = model.encode_tokens(model.tokenize(["a cat"]))
+        out = model.predict(latents, torch.tensor([499]), text)
+    assert latents.shape == out.shape == (1, 3, 12, 8) and text.shape == (1, 77, 24)
+    assert model.decode_latents(out)[0].size == (32, 48)
