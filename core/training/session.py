@@ -250,4 +250,4 @@ def _enable_checkpointing(component: Any) -> None:
     if hasattr(component, "enable_gradient_checkpointing"):
         component.enable_gradient_checkpointing()
     else:
-        component.gradient_checkpointing_enable({"use_reentrant": False})
+        component.activation_checkpointing_enable({"use_reentrant": False})

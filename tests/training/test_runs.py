@@ -323,7 +323,7 @@ def test_the_file_gives_the_same_picture_in_diffusers(
     run = run_trainer(job)
     before, after = (run.folder.path / s.path for s in run.of("sample"))
     pipe = StableDiffusionPipeline.from_pretrained(
-        tiny_model, local_files_only=True, torch_dtype=torch.float32
+        tiny_model, local_files_only=True, dtype=torch.float32
     )
     pipe.set_progress_bar_config(disable=True)
     pipe.scheduler = EulerDiscreteScheduler.from_config(
