@@ -31,13 +31,14 @@ def read_text(path: Path) -> str:
     CaptionError when it holds no text.
     """
     try:
-        with open(path, "rb") as file:
-            data = file.read(_MAX_BYTES + 1)
+        with open(path, "rb", buffering=0) as file:
+            too_large = os.fstat(file.fileno()).st_size > _MAX_BYTES
+            data = b"" if too_large else file.readall()
     except FileNotFoundError:
         raise
     except OSError as error:
         raise CaptionError(f"The file cannot be read ({error.strerror or error}).") from error
-    if len(data) > _MAX_BYTES:
+    if too_large:
         raise CaptionError(f"The file is larger than {_MAX_BYTES // 2**20} MB; that is no caption.")
     text = _decode(data)
     if _CONTROL.search(text.rstrip("\x1a")):

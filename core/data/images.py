@@ -54,7 +54,7 @@ def picture_size(path: Path) -> tuple[int, int]:
     """
     with _reasons(path), _open(path) as file:
         start = file.read(30)
-        if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
+        if _is_webp(start):
             # Pillow would read the whole file.
             size, orientation = _webp_header(file, start)
         else:
@@ -77,6 +77,8 @@ def load_picture(
     with _reasons(path), _open(path) as file:
         start = file.read(30)
         file.seek(0)
+        if _is_webp(start):
+            _check_webp_end(file, start)
         image = Image.open(file, formats=_formats(start))
         _check_size(image.size)
         large = image.width * image.height > _LARGE_PIXELS
@@ -125,10 +127,9 @@ def load_pixels(path: Path, placement: Placement, background: Color = WHITE) -> 
 
 
 def _open(path: Path) -> BinaryIO:
-    name = os.path.abspath(path)
-    if os.name == "nt" and len(name) >= 250 and not name.startswith("\\\\"):
-        name = "\\\\?\\" + name
-    return open(name, "rb")
+    if os.name == "nt" and len(name := os.path.abspath(path)) >= 250 and name[:2] != "\\\\":
+        return open("\\\\?\\" + name, "rb")
+    return open(path, "rb")
 
 
 @contextlib.contextmanager
@@ -244,18 +245,16 @@ def _orientation_in(exif: bytes | None, info: dict) -> int:
 
 
 _EXIF_PLACES = ("Raw profile type exif", "XML:com.adobe.xmp", "xmp")
-_TAIL = 65536
+# Enough for an eXIf chunk with a thumbnail; reading more would slow scanning down.
+_TAIL = 16384
 
 
 def _exif_behind_png(file: BinaryIO) -> bytes | None:
     """The eXIf chunk that some programs write behind the pixels, or None."""
     position = file.tell()
-    try:
-        file.seek(0, os.SEEK_END)
-        file.seek(max(0, file.tell() - _TAIL))
-        tail = file.read(_TAIL)
-    finally:
-        file.seek(position)
+    file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
+    tail = file.read(_TAIL)
+    file.seek(position)
     at = tail.rfind(b"eXIf")
     if at < 4:
         return None
@@ -266,11 +265,21 @@ def _exif_behind_png(file: BinaryIO) -> bytes | None:
     return tail[at + 4 : at + 4 + length]
 
 
+def _is_webp(start: bytes) -> bool:
+    return start[:4] == b"RIFF" and start[8:12] == b"WEBP"
+
+
+def _check_webp_end(file: BinaryIO, start: bytes) -> int:
+    """Where the file says that it ends. Raises PictureError when it ends before."""
+    end = int.from_bytes(start[4:8], "little") + 8
+    if os.fstat(file.fileno()).st_size < end:
+        raise PictureError("The file ends too early; its end is missing.")
+    return end
+
+
 def _webp_header(file: BinaryIO, start: bytes) -> tuple[tuple[int, int], int]:
     """Size and orientation of a WebP file (RFC 9649) whose first 30 bytes are `start`."""
-    declared = int.from_bytes(start[4:8], "little") + 8
-    if os.fstat(file.fileno()).st_size < declared:
-        raise PictureError("The file ends too early; its end is missing.")
+    end = _check_webp_end(file, start)
     kind = start[12:16]
     if kind == b"VP8 " and start[23:26] == b"\x9d\x01\x2a":
         width, height = struct.unpack("<HH", start[26:30])
@@ -285,7 +294,7 @@ def _webp_header(file: BinaryIO, start: bytes) -> tuple[tuple[int, int], int]:
         int.from_bytes(start[27:30], "little") + 1,
     )
     has_exif, has_xmp = start[20] & 0x08, start[20] & 0x04
-    return size, _webp_orientation(file, declared) if has_exif or has_xmp else 1
+    return size, _webp_orientation(file, end) if has_exif or has_xmp else 1
 
 
 def _webp_orientation(file: BinaryIO, end: int) -> int:
@@ -330,28 +339,37 @@ def _flatten(image: Image.Image, background: Color) -> Image.Image:
 
 
 def _to_8_bit(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """A grey picture of 16 or 32 bits or floats as 8-bit grey, and its transparency if any.
-
-    16 bits are the whole range of 16-bit pictures and of 32-bit ones that don't exceed it;
-    floats are 0..1, or 0..255 or 0..65535 where they exceed that, else their own range.
-    """
+    """A grey picture of 16 or 32 bits or floats as 8-bit grey, and its transparency if any."""
     import numpy as np
 
     values = np.asarray(image).astype(np.float64)
     values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(values.min()), float(values.max())
-    if image.mode.startswith("I"):
-        top = 65535.0 if high <= 65535 else float(2**31 - 1)
-        bottom = 0.0 if low >= 0 else low
-    else:
-        top = next((t for t in (1.0, 255.0, 65535.0) if high <= t), high)
-        bottom = 0.0 if low >= 0 else low
+    bottom, top = _grey_range(image.mode, float(values.min()), float(values.max()))
     scaled = np.floor((values - bottom) * (255.0 / (top - bottom)) + 0.5)
+    scaled = np.clip(scaled, 0, 255).astype(np.uint8)
     alpha = None
     key = image.info.get("transparency")
     if isinstance(key, int):
         alpha = Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8))
-    return Image.fromarray(scaled.astype(np.uint8)), alpha
+    return Image.fromarray(scaled), alpha
+
+
+def _grey_range(mode: str, low: float, high: float) -> tuple[float, float]:
+    """Which values are black and white in a grey picture whose values are low..high.
+
+    These formats don't say. Integers are 16 bits unless they exceed that. Floats are 0..1, 0..255
+    or 0..65535, whichever holds them; a little above 1 are highlights, which keep their shape,
+    and clearly negative ones make a range of its own.
+    """
+    if mode.startswith("I"):
+        top = 65535.0 if high <= 65535 else float(2**31 - 1)
+    elif 1.0 < high <= 8.0:
+        top = high
+    else:
+        top = next((t for t in (1.0, 255.0, 65535.0) if high <= t), high)
+    if low < -0.05 * high:
+        return low, max(high, low + 1e-6)
+    return 0.0, top
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:

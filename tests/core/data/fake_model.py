@@ -31,7 +31,7 @@ class FakeModel:
         self.bad_brightness: float | None = None
 
     def encode_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
-        assert pixels.dtype == torch.float32 and -1 <= pixels.min() and pixels.max() <= 1
+        assert pixels.dtype == torch.float32 and pixels.min() >= -1 and pixels.max() <= 1
         if self.fail_at is not None and len(self.encoded) >= self.fail_at:
             raise KeyboardInterrupt
         self.encoded += [1] * len(pixels)

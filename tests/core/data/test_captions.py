@@ -68,6 +68,13 @@ def test_binary_is_refused_with_a_reason(folder: Path, data: bytes) -> None:
     assert str(caught.value).startswith("The file ")
 
 
+def test_a_huge_file_is_no_caption(folder: Path) -> None:
+    with open(folder / "a.txt", "wb") as file:
+        file.truncate(17 * 2**20)
+    with pytest.raises(CaptionError, match="larger than 16 MB"):
+        read_text(folder / "a.txt")
+
+
 def test_folder_in_place_of_a_caption(folder: Path) -> None:
     (folder / "a.txt").mkdir()
     with pytest.raises(CaptionError):
