@@ -1,0 +1,135 @@
+"""The real worker process: killed and resumed, and several processes as one."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from core.runs.folder import RunFolder, create
+
+ROOT = Path(__file__).parents[2]
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **more}
+
+
+def start(run: RunFolder, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "core.worker", str(run.path), *arguments],
+        stdout=subprocess.PIPE,
+        stdin=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+
+
+def wait_for(process: subprocess.Popen[str], wanted: Callable[[Any], bool]) -> Any:
+    """The first event that is wanted; fails when the process ends before."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        event = json.loads(line)
+        if wanted(event):
+            return event
+    raise AssertionError(f"the worker ended with {process.wait()}")
+
+
+def finish(process: subprocess.Popen[str]) -> list[Any]:
+    assert process.stdout is not None
+    events = [json.loads(line) for line in process.stdout]
+    assert process.wait(120) == 0, events[-3:]
+    return events
+
+
+def test_killed_and_resumed_equals_straight(make_job, tmp_path: Path) -> None:
+    """kill -9 in the middle of a step, resume by `latest`: the same weights to the last bit."""
+    job = make_job(checkpoints__every_unit="step", checkpoints__every=3, training__max_steps=14)
+    straight, broken = (create(job, tmp_path, tmp_path / name) for name in ("一", "zwei drei"))
+    finish(start(straight))
+    process = start(broken)
+    event = wait_for(process, lambda e: e["type"] == "step" and e["step"] >= 8)
+    process.kill()
+    process.wait()
+    events = finish(start(broken, "--resume", "latest"))
+    steps = [e["step"] for e in events if e["type"] == "step"]
+    assert steps[-1] == 14 and steps[0] in range(7, event["step"] + 6, 3)
+    one, other = load_file(straight.lora_file), load_file(broken.lora_file)
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(
+    make_job, run_trainer, tmp_path: Path
+) -> None:
+    job = make_job(checkpoints__every_unit="step", checkpoints__every=2, training__max_steps=6)
+    run = run_trainer(job)
+    newest = run.folder.checkpoint(6) / "state" / "optimizer.pt"
+    newest.write_bytes(newest.read_bytes()[:100])
+    events = finish(start(run.folder, "--resume", "latest"))
+    hello = next(e for e in events if e["type"] == "hello")
+    assert hello["resumed_from"] == "step-000004"
+    assert any(e["type"] in ("warning", "problem") and "step-000006" in e["title"] for e in events)
+    assert [e["step"] for e in events if e["type"] == "step"] == [5, 6]
+
+
+def test_two_processes_give_what_one_gives(make_job, run_trainer, tmp_path: Path) -> None:
+    """Micro-batches shared out over two processes: the same steps up to float32 rounding."""
+    job = make_job(
+        training__gradient_accumulation=3,
+        training__batch_size=1,
+        training__max_steps=4,
+        lora__text_encoder=False,
+    )
+    alone = run_trainer(job)
+    run = create(job, tmp_path, tmp_path / "two")
+    command = [
+        "-m",
+        "accelerate.commands.launch",
+        "--cpu",
+        "--num_processes",
+        "2",
+        "--num_machines",
+        "1",
+    ]
+    command += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    process = subprocess.run(
+        [sys.executable, *command, "-m", "core.worker", str(run.path), "--no-stdin"],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        timeout=300,
+        check=False,
+    )
+    log = run.log_file.read_text(encoding="utf-8") if run.log_file.exists() else ""
+    assert process.returncode == 0, process.stderr[-2000:] + log[-2000:]
+    events = [json.loads(line) for line in run.events_file.read_text().splitlines()]
+    steps = [e for e in events if e["type"] == "step"]
+    assert [e["step"] for e in steps] == [1, 2, 3, 4]
+    one, other = load_file(alone.folder.lora_file), load_file(run.lora_file)
+    for name, value in one.items():
+        assert torch.allclose(value, other[name], atol=2e-5), name
+
+
+def test_a_stop_ends_the_process_soon(make_job, tmp_path: Path) -> None:
+    job = make_job(training__max_steps=100_000)
+    run = create(job, tmp_path, tmp_path / "run")
+    process = start(run)
+    wait_for(process, lambda e: e["type"] == "step" and e["step"] == 3)
+    assert process.stdin is not None
+    process.stdin.write('{"type": "stop", "save": true}\n')
+    process.stdin.flush()
+    asked = time.monotonic()
+    done = wait_for(process, lambda e: e["type"] == "done")
+    assert process.wait(60) == 130 and done["status"] == "stopped"
+    # The promise is 3 s; a test machine may be busy with other things.
+    assert time.monotonic() - asked < 30
+    assert run.checkpoint(done["step"]).is_dir() and run.lora_file.exists()
