@@ -62,8 +62,9 @@ class Controls(QWidget):
         for widget in (self.sample, self.checkpoint):
             row.addWidget(widget)
         row.addSpacing(theme.unit(1))
-        for widget in (self.train, self.pause, self.stop, self.stop_menu):
-            row.addWidget(widget)
+        for button in (self.train, self.pause, self.stop):
+            row.addWidget(button)
+        row.addWidget(self.stop_menu)
         self._texts = {
             self.sample: self.sample.text(),
             self.checkpoint: self.checkpoint.text(),

@@ -7,12 +7,8 @@ from pathlib import Path
 from PySide6.QtCore import QSignalBlocker, Qt, Signal
 from PySide6.QtGui import QImage, QResizeEvent
 from PySide6.QtWidgets import (
-    QButtonGroup,
     QHBoxLayout,
-    QMenu,
-    QSizePolicy,
     QSlider,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -23,9 +19,8 @@ from app.run_panel.model import Picture, RunView
 from app.run_panel.parts import NumberLabel, tool_button
 from app.run_panel.picture import PictureView, Shown
 from app.run_panel.pictures import PictureLoader
+from app.run_panel.prompt_chips import PromptChips
 from app.widgets.labels import Elided
-
-CHIPS = 6
 
 
 class Gallery(QWidget):
@@ -55,10 +50,8 @@ class Gallery(QWidget):
         self.picture = PictureView()
         self.caption = Elided()
         theme.set_role(self.caption, "muted")
-        self._chips = QButtonGroup(self)
-        self._chips.idClicked.connect(self.show_prompt)
-        self._chip_row = QHBoxLayout()
-        self._chip_row.setSpacing(theme.unit(0.25))
+        self.chips = PromptChips()
+        self.chips.chosen.connect(self.show_prompt)
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setAccessibleName(self.tr("Step of the sample"))
         self.slider.setPageStep(1)
@@ -87,7 +80,7 @@ class Gallery(QWidget):
         row = QHBoxLayout(self._row)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(theme.unit(0.75))
-        row.addLayout(self._chip_row)
+        row.addWidget(self.chips)
         row.addSpacing(theme.unit(0.5))
         row.addWidget(self.slider, 1)
         row.addWidget(self._step_label)
@@ -139,7 +132,9 @@ class Gallery(QWidget):
             self._step = steps[-1]
         elif self._step not in steps:
             self._step = max((s for s in steps if s <= self._step), default=steps[-1])
-        self._fill_chips(prompts)
+        words = {i: self._view.pictures[i] for i in prompts}
+        texts = {i: by_step[max(by_step)].prompt for i, by_step in words.items()}
+        self.chips.set_prompts(texts, self._prompt)
         with QSignalBlocker(self.slider):
             self.slider.setRange(0, len(steps) - 1)
             self.slider.setValue(steps.index(self._step))
@@ -185,8 +180,7 @@ class Gallery(QWidget):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         # In a low window the picture matters more than the strip; the slider stays.
-        low = event.size().height() < theme.unit(30)
-        self.strip.setVisible(not low and bool(self._view.prompts()))
+        self.strip.setVisible(event.size().height() >= theme.unit(30))
         self.caption.setVisible(event.size().height() >= theme.unit(22))
         super().resizeEvent(event)
 
@@ -194,7 +188,7 @@ class Gallery(QWidget):
         self._step = None
         self.picture.show_message(self._empty_text)
         self.caption.set_text("")
-        self._fill_chips([])
+        self.chips.set_prompts({}, 0)
         self.strip.set_steps([], None)
         with QSignalBlocker(self.slider):
             self.slider.setRange(0, 0)
@@ -256,50 +250,3 @@ class Gallery(QWidget):
             self.strip.refresh()
         else:
             self._refresh_picture()
-
-    def _fill_chips(self, prompts: list[int]) -> None:
-        buttons = {self._chips.id(button): button for button in self._chips.buttons()}
-        wanted = prompts[:CHIPS]
-        if list(buttons) != wanted or len(prompts) > CHIPS:
-            while self._chip_row.count():
-                item = self._chip_row.takeAt(0)
-                widget = item.widget() if item else None
-                if widget is not None:
-                    widget.hide()
-                    widget.deleteLater()
-            for button in buttons.values():
-                self._chips.removeButton(button)
-            for index in wanted:
-                self._add_chip(index)
-            if len(prompts) > CHIPS:
-                self._chip_row.addWidget(self._more_button(prompts[CHIPS:]))
-        for button in self._chips.buttons():
-            button.setChecked(self._chips.id(button) == self._prompt)
-
-    def _add_chip(self, index: int) -> None:
-        button = QToolButton()
-        button.setText(str(index + 1))
-        button.setCheckable(True)
-        steps = self._view.pictures[index]
-        prompt = steps[max(steps)].prompt
-        button.setToolTip(prompt or self.tr("(empty prompt)"))
-        button.setAccessibleName(self.tr("Prompt {0}: {1}").format(index + 1, prompt))
-        button.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
-        self._chips.addButton(button, index)
-        self._chip_row.addWidget(button)
-
-    def _more_button(self, prompts: list[int]) -> QToolButton:
-        button = tool_button("ellipsis", self.tr("More prompts"))
-        menu = QMenu(button)
-        for index in prompts:
-            steps = self._view.pictures[index]
-            text = f"{index + 1}  {steps[max(steps)].prompt}"
-            action = menu.addAction(text[:80])
-            action.triggered.connect(lambda _=False, i=index: self.show_prompt(i))
-        button.setMenu(menu)
-        button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        if self._prompt in prompts:
-            button.setText(str(self._prompt + 1))
-            button.setIcon(icons.icon("ellipsis", "accent_text"))
-            button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        return button

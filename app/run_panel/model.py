@@ -140,7 +140,7 @@ class RunView:
     def _on_step(self, event: protocol.Step) -> None:
         self.step, self.total, self.epoch = event.step, event.total, event.epoch
         self.memory = event.memory or self.memory
-        if self.state == "starting":
+        if self.state in ("idle", "starting"):
             self.state = "running"
         if event.loss is None:
             self.bad_losses += 1

@@ -129,8 +129,11 @@ class Notice(QFrame):
 
     def buttons(self) -> dict[str, QPushButton]:
         """The buttons on view by their text."""
-        found = [self._buttons.itemAt(i).widget() for i in range(self._buttons.count())]
-        return {b.text(): b for b in found if isinstance(b, QPushButton)} if self._told else {}
+        if not self._told:
+            return {}
+        items = [self._buttons.itemAt(i) for i in range(self._buttons.count())]
+        found = [item.widget() for item in items if item is not None]
+        return {b.text(): b for b in found if isinstance(b, QPushButton)}
 
     def _paint_icon(self) -> None:
         role = {"info": "accent_text"}.get(self._kind, self._kind)

@@ -198,7 +198,9 @@ class RunPanel(QWidget):
         if number == RUNS:
             self.runs.refresh()
         nothing = self._shown is None and number == PICTURES
-        self.pages.setCurrentWidget(self.empty if nothing else self.pages.widget(number))
+        self.pages.setCurrentWidget(
+            self.empty if nothing else (self._now, self.log, self.runs)[number]
+        )
 
     def set_zoomed(self, zoomed: bool) -> None:
         """Give the picture all the room of the window, or take it back."""

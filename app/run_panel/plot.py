@@ -94,6 +94,7 @@ class LossPlot(QWidget):
         if self._canvas is not None:
             self._canvas.reset()
         self._stack.setCurrentIndex(0)
+        self._values()
         self.refresh()
 
     def mark_step(self, step: int | None) -> None:

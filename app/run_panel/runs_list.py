@@ -224,13 +224,13 @@ class RunsList(QWidget):
         for button in (self.open_button, self.resume_button):
             self._buttons.addWidget(button)
         self._buttons.addStretch(1)
-        for button in (
+        for tool in (
             self.folder_button,
             self.copy_button,
             self.delete_button,
             self.refresh_button,
         ):
-            self._buttons.addWidget(button)
+            self._buttons.addWidget(tool)
 
     def set_folder(self, runs: Path) -> None:
         """List the runs of another folder."""

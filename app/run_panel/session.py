@@ -54,15 +54,15 @@ class Session(QObject):
         self.refused: list[Problem] = []
         self.silent_for = 0.0
         self.overdue = False
-        self.thread = TrainingThread(
+        self.worker = TrainingThread(
             run, job=job, runs=runs, launch=launch, resume=resume, limits=limits
         )
         # Without a parent: a thread must not be destroyed while it runs. When the panel goes
         # without closing its sessions, the thread ends by itself.
-        self.destroyed.connect(self.thread.leave)
+        self.destroyed.connect(self.worker.leave)
         if self.launched:
             self.view.state = "starting"
-        self._connect(self.thread)
+        self._connect(self.worker)
 
     def _connect(self, thread: TrainingThread) -> None:
         thread.runReady.connect(self._on_ready)
@@ -78,25 +78,25 @@ class Session(QObject):
 
     def follow(self) -> None:
         """Start the thread."""
-        self.thread.start()
+        self.worker.start()
 
     def send(self, command: protocol.Command) -> None:
         """Hand a command to the worker."""
         if isinstance(command, protocol.Stop):
             self.view.state = "stopping"
-        self.thread.send(command)
+        self.worker.send(command)
         self.changed.emit()
 
     def kill(self) -> None:
         """End the worker at once."""
         self.overdue, self.silent_for = False, 0.0
-        self.thread.kill()
+        self.worker.kill()
         self.changed.emit()
 
     def close(self) -> None:
         """End the thread; the worker, if there is one, goes on."""
-        self.thread.leave()
-        self.thread.wait(5000)
+        self.worker.leave()
+        self.worker.wait(5000)
 
     def _on_ready(self, folder: str) -> None:
         self.folder = Path(folder)
