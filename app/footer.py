@@ -67,6 +67,10 @@ class Footer(QFrame):
             steps.append(self.tr("add pictures"))
         if codes & {"base_missing", "base_not_here"}:
             steps.append(self.tr("choose a base model"))
+        wrong = sum(problem_kind(p) == "error" for p in problems)
+        if wrong:
+            text = self.tr("%n setting(s) must be corrected before training", "", wrong)
+            return counted(text, wrong)
         if not steps:
             return self.tr("There is nothing to train yet.")
         text = self.tr("To train: %1").replace("%1", ", ".join(steps))

@@ -146,7 +146,7 @@ def make_editor(info: SettingInfo) -> QWidget:
     else:
         text = TextField()
         text.setPlaceholderText(schema(info.empty))
-        text.setMinimumWidth(theme.em(28))
+        text.setMinimumWidth(theme.em(20))
         editor = text
     target = editor.edit() if isinstance(editor, PathField) else editor
     target.setAccessibleName(title)
@@ -191,7 +191,7 @@ class Form(QWidget):
         self.more.clicked.connect(self.allRequested)
         below = QHBoxLayout()
         # The button's own padding belongs to the indent, so that texts stand in one line.
-        below.setContentsMargins(theme.unit(theme.DOT + theme.GAP - 0.5), 0, 0, 0)
+        below.setContentsMargins(theme.indent() - theme.unit(0.5) - 1, 0, 0, 0)
         below.addWidget(self.more)
         below.addStretch(1)
         column.addLayout(below)
@@ -210,7 +210,7 @@ class Form(QWidget):
         if section.title:
             header = QLabel(schema(section.title))
             theme.set_role(header, "group")
-            header.setContentsMargins(theme.unit(theme.DOT + theme.GAP), 0, 0, theme.unit(0.5))
+            header.setContentsMargins(theme.indent(), 0, 0, theme.unit(0.5))
             layout.addWidget(header)
         companions = {f"{p}_unit" for p in section.paths if f"{p}_unit" in section.paths}
         for path in section.paths:

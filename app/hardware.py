@@ -25,6 +25,14 @@ class Hardware(QObject):
         """Start asking."""
         self._process.start()
 
+    def stop(self) -> None:
+        """Give up asking; nothing is told any more."""
+        self._told = True
+        if self._process.state() != QProcess.ProcessState.NotRunning:
+            self._process.blockSignals(True)
+            self._process.kill()
+            self._process.waitForFinished(1000)
+
     def _finished(self, code: int) -> None:
         output = bytes(self._process.readAllStandardOutput().data()).decode("utf-8", "replace")
         self._tell(output if code == 0 else "")

@@ -16,7 +16,7 @@ from PySide6.QtCore import (
     Qt,
     Signal,
 )
-from PySide6.QtGui import QColor, QFocusEvent, QFontMetricsF, QKeyEvent, QPainter
+from PySide6.QtGui import QColor, QFocusEvent, QFontMetricsF, QKeyEvent, QPainter, QResizeEvent
 from PySide6.QtWidgets import (
     QLineEdit,
     QListWidget,
@@ -109,7 +109,7 @@ class SettingsSearch(QLineEdit):
         super().__init__()
         self._state = state
         self.open_items: dict[str, int] = {}
-        self.setPlaceholderText(self.tr("Search settings  Ctrl+F"))
+        self.setToolTip(self.tr("Search all settings (Ctrl+F)"))
         self.setAccessibleName(self.tr("Search settings"))
         self.addAction(icon("search", "muted"), QLineEdit.ActionPosition.LeadingPosition)
         self.setMinimumWidth(theme.em(20))
@@ -206,6 +206,13 @@ class SettingsSearch(QLineEdit):
         height = min(rows + 2 * popup.frameWidth() + theme.unit(0.5), room)
         popup.setGeometry(QRect(max(theme.unit(), below.x()), below.y(), width, height))
         popup.raise_()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        long, short = self.tr("Search settings  Ctrl+F"), self.tr("Search")
+        room = self.width() - theme.unit(6)
+        fits = self.fontMetrics().horizontalAdvance(long) <= room
+        self.setPlaceholderText(long if fits else short)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if event.type() == QEvent.Type.Resize:

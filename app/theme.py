@@ -18,7 +18,6 @@ from core.paths import resources_dir
 
 # From the page's edge to its texts, in units: the page's margin, the changed-dot, a gap.
 MARGIN, DOT, GAP = 1.0, 1.25, 0.75
-INDENT = MARGIN + DOT + GAP
 
 Mode = Literal["system", "light", "dark"]
 MODES: tuple[Mode, ...] = ("system", "light", "dark")
@@ -123,6 +122,11 @@ def colours() -> Colours:
 def unit(times: float = 1.0) -> int:
     """The spacing unit (8 px with the usual font at 100 %) times `times`, in pixels."""
     return max(1, round(QFontMetricsF(QApplication.font()).height() * 0.55 * times))
+
+
+def indent() -> int:
+    """From a form's left edge to its labels: the changed-dot's place and the gap behind it."""
+    return unit(DOT) + unit(GAP)
 
 
 def em(times: float = 1.0) -> int:
@@ -238,6 +242,7 @@ def _sheet(c: Colours) -> str:
     small, title = _points("small"), _points("title")
     half, third, radius = max(2, u // 2), max(2, u // 3), max(3, round(u * 0.55))
     box = round(u * 1.9)
+    inner = max(2, round(u * 0.48))
     return f"""
 QToolTip {{ color: {c.text}; background: {c.raised}; border: 1px solid {c.border_strong};
     padding: {half}px; }}
@@ -264,9 +269,9 @@ QFrame[flash="true"] {{ background: {c.accent_soft}; border-radius: {radius}px; 
 QFrame[role="bar"] {{ background: {c.raised}; border: none; }}
 
 QLineEdit, QPlainTextEdit {{ background: {c.field}; border: 1px solid {c.border};
-    border-radius: {radius}px; padding: {third}px {half + 1}px;
+    border-radius: {radius}px; padding: {inner}px {half + 1}px;
     selection-background-color: {c.accent}; selection-color: {c.on_accent}; }}
-QPlainTextEdit {{ padding: {third + 1}px {half + 3}px {third - 1}px {half + 3}px; }}
+QPlainTextEdit {{ padding: {inner + 1}px {half + 3}px {inner - 1}px {half + 3}px; }}
 QLineEdit:hover, QPlainTextEdit:hover {{ border-color: {c.border_strong}; }}
 QLineEdit:focus, QPlainTextEdit:focus {{ border-color: {c.accent}; }}
 QLineEdit:disabled, QPlainTextEdit:disabled {{ color: {c.disabled}; background: {c.window}; }}
@@ -274,7 +279,7 @@ QLineEdit:disabled, QPlainTextEdit:disabled {{ color: {c.disabled}; background: 
 *[state="warning"] {{ border: 1px solid {c.warning}; }}
 
 QComboBox {{ background: {c.field}; border: 1px solid {c.border}; border-radius: {radius}px;
-    padding: {third}px {half + 1}px; padding-right: {u * 3}px; }}
+    padding: {inner}px {half + 1}px; padding-right: {u * 3}px; }}
 QComboBox:hover {{ border-color: {c.border_strong}; }}
 QComboBox:focus, QComboBox:on {{ border-color: {c.accent}; }}
 QComboBox:disabled {{ color: {c.disabled}; background: {c.window}; }}
@@ -288,13 +293,13 @@ QComboBox QAbstractItemView::item:selected, QComboBox QAbstractItemView::item:ho
     background: {c.accent}; color: {c.on_accent}; }}
 
 QPushButton {{ background: {c.raised}; border: 1px solid {c.border_strong};
-    border-radius: {radius}px; padding: {half - 1}px {u + half}px; }}
+    border-radius: {radius}px; padding: {half}px {u + half}px; }}
 QPushButton:hover {{ background: {c.hover}; }}
 QPushButton:pressed {{ background: {c.pressed}; }}
 QPushButton:focus {{ border-color: {c.accent}; }}
 QPushButton:disabled {{ color: {c.disabled}; border-color: {c.border}; background: {c.window}; }}
 QPushButton[role="primary"] {{ background: {c.accent}; color: {c.on_accent};
-    border-color: {c.accent}; font-weight: 600; padding: {half - 1}px {u * 2 + half}px; }}
+    border-color: {c.accent}; font-weight: 600; padding: {half}px {u * 2 + half}px; }}
 QPushButton[role="primary"]:hover {{ background: {c.accent_hover}; }}
 QPushButton[role="primary"]:pressed {{ background: {c.accent}; }}
 QPushButton[role="primary"]:focus {{ border-color: {c.text}; }}
@@ -305,7 +310,7 @@ QPushButton[role="link"] {{ background: transparent; border: 1px solid transpare
 QPushButton[role="link"]:hover {{ background: {c.hover}; }}
 QPushButton[role="link"]:focus {{ border-color: {c.accent}; }}
 QPushButton[role="link"]:disabled {{ color: {c.disabled}; }}
-QPushButton[role="segment"] {{ border-radius: 0; padding: {half - 1}px {u + half}px; }}
+QPushButton[role="segment"] {{ border-radius: 0; padding: {half}px {u + half}px; }}
 QPushButton[role="segment"][side="left"] {{ border-top-left-radius: {radius}px;
     border-bottom-left-radius: {radius}px; border-right: none; }}
 QPushButton[role="segment"][side="right"] {{ border-top-right-radius: {radius}px;

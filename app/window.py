@@ -84,6 +84,7 @@ class Window(QMainWindow):
             "training": TrainingTab(self.state),
             "sampling": SamplingTab(self.state),
         }
+        self._hardware: Hardware | None = None
         self.welcome = Welcome(self.state, self.model_watch)
         self.run = RunPanel(self)
         self.footer = Footer(self.plan_watch, self.run.controls)
@@ -149,6 +150,9 @@ class Window(QMainWindow):
         self.run.trainRequested.connect(self.train)
         self.run.collapsedChanged.connect(lambda collapsed: self.show_run(not collapsed))
         self.run.pictureZoomed.connect(lambda zoomed: self.left.setVisible(not zoomed))
+        self.run.titleProgress.connect(self._show_title)
+        self.run.attentionNeeded.connect(lambda _: QApplication.alert(self))
+        self.run.settingRequested.connect(self.reveal)
         self.welcome.demoRequested.connect(self.load_demo)
         self.welcome.dismissed.connect(lambda: self._show_welcome(False))
         self.welcome.stepChosen.connect(self._step)
@@ -178,7 +182,7 @@ class Window(QMainWindow):
         """Theme, level and sizes as they were left."""
         level = prefs.text("level", "basic")
         self.set_level("all" if level == "all" else "basic")
-        self.setMinimumSize(QSize(theme.em(118), theme.em(72)))
+        self.setMinimumSize(QSize(theme.em(112), theme.em(56)))
         screen = QGuiApplication.primaryScreen().availableGeometry()
         wanted = QSize(min(theme.em(176), screen.width()), min(theme.em(108), screen.height()))
         self.resize(wanted)
@@ -196,6 +200,9 @@ class Window(QMainWindow):
         self._show_welcome(prefs.text("welcome", "yes") == "yes", keep=False)
         if self._lost:
             QTimer.singleShot(0, self, lambda: self._tell(self._lost))
+
+    def _show_title(self, progress: str) -> None:
+        self.setWindowTitle(f"{progress} · Limner" if progress else "Limner")
 
     def _has_pictures(self) -> bool:
         return bool(self.state.get("concepts"))
@@ -297,10 +304,10 @@ class Window(QMainWindow):
         concepts.demo.setVisible(not shown)  # one offer of the demo at a time
         if keep:
             prefs.put("welcome", "yes" if shown else "no")
-        if shown:
-            hardware = Hardware(self)
-            hardware.found.connect(self.welcome.hardware.set_text)
-            QTimer.singleShot(0, self, hardware.ask)
+        if shown and self._hardware is None:
+            self._hardware = Hardware(self)
+            self._hardware.found.connect(self.welcome.hardware.set_text)
+            QTimer.singleShot(0, self, self._hardware.ask)
 
     def _tell(self, problems: list[Problem]) -> None:
         dialogs.tell(self, "Limner", problems)
@@ -369,6 +376,8 @@ class Window(QMainWindow):
         prefs.put("geometry", self.saveGeometry())
         prefs.put("splitter", self.splitter.saveState())
         prefs.put("tab", TABS[self.tabs.currentIndex()])
+        if self._hardware is not None:
+            self._hardware.stop()
         self.background.close()
         event.accept()
 

@@ -150,7 +150,7 @@ class ConceptsTab(SettingsPage):
         header.addWidget(self.add)
         self._header = QWidget()
         self._header.setLayout(header)
-        header.setContentsMargins(theme.unit(theme.DOT + theme.GAP), 0, 0, 0)
+        header.setContentsMargins(theme.indent(), 0, 0, 0)
         self.column.addWidget(self._header)
         self.empty = self._empty_state()
         around = QVBoxLayout()

@@ -110,9 +110,9 @@ class NumberField(_Line):
         return number if self._whole else float(number)
 
     def set_value(self, value: Any) -> None:
-        """Show a number; what is being typed is not rewritten while it means the same."""
+        """Show a number; a text that already means it stays as it was typed."""
         shown = numbers.show(float(value) if self._is_float(value) else value)
-        if shown != self.text() and not (self.hasFocus() and self.value() == value):
+        if shown != self.text() and self.value() != value:
             self.setText(shown)
             self.setCursorPosition(0)
 

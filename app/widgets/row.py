@@ -22,10 +22,10 @@ from PySide6.QtWidgets import (
 
 from app import theme
 from app.icons import icon
-from app.widgets.fields import CheckField
+from app.widgets.fields import CheckField, TextField
 from app.widgets.labels import Note
 
-LABEL_EM, FIELD_EM, NARROW_EM = 24, 34, 80
+LABEL_EM, NARROW_LABEL_EM, FIELD_EM, NARROW_EM = 24, 19, 34, 80
 FLASH_MS = 1600
 
 
@@ -94,7 +94,6 @@ class FieldRow(QFrame):
         self.dot.clicked.connect(self.resetRequested)
         self.label = _Label(title)
         self.label.setWordWrap(True)
-        self.label.setFixedWidth(theme.em(LABEL_EM))
         self.label.setBuddy(editor)
         self.label.clicked.connect(self._label_clicked)
         self.note = Note()
@@ -103,14 +102,14 @@ class FieldRow(QFrame):
         self._fields = QHBoxLayout(self._box)
         self._fields.setContentsMargins(0, 0, 0, 0)
         self._fields.setSpacing(theme.unit())
-        self._fields.addWidget(editor, 1 if wide else 0)
+        self._fields.addWidget(editor, 1 if wide or isinstance(editor, TextField) else 0)
         if unit:
             unit_label = QLabel(unit)
             theme.set_role(unit_label, "muted")
             self._fields.addWidget(unit_label)
-        if not wide:
+        if not wide and not isinstance(editor, TextField):
             self._fields.addStretch(1)
-            self._box.setFixedWidth(theme.em(FIELD_EM))
+        self._box.setMinimumHeight(self._line_height())
         self._below = QVBoxLayout()
         self._below.setSpacing(theme.unit(0.5))
         self._grid = QGridLayout(self)
@@ -143,6 +142,10 @@ class FieldRow(QFrame):
                 self._grid.removeWidget(item)
             else:
                 self._grid.removeItem(item)
+        if not self._wide:
+            self._box.setMinimumWidth(0 if narrow else theme.em(FIELD_EM))
+            self._box.setMaximumWidth(theme.em(FIELD_EM))
+        self.label.setFixedWidth(theme.em(NARROW_LABEL_EM if narrow else LABEL_EM))
         line_height = self._line_height()
         self.dot.setFixedHeight(line_height)
         self.label.setMinimumHeight(line_height)
