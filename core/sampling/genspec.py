@@ -32,7 +32,11 @@ class GenSpec(Settings):
         True, title=tr("Use"), help=tr("Switch off to skip this prompt."), level="basic"
     )
     prompt: str = setting(
-        "", title=tr("Prompt"), help=tr("What to draw."), level="basic", kind="prompt"
+        "",
+        title=tr("Prompt"),
+        help=tr("What to draw. {trigger} stands for the concepts' trigger words."),
+        level="basic",
+        kind="prompt",
     )
     negative: str = setting(
         "",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import torch
 
+from core.config.job import Job
 from core.errors import UserError
 from core.runs.folder import safe_name
 from core.sampling.engine import batches, draw_many
@@ -15,10 +18,23 @@ from core.training.session import Session, warning_of
 from core.worker import protocol
 
 
-def prompts_to_draw(session: Session) -> list[tuple[int, GenSpec]]:
-    """The switched-on sample prompts with their number in the list."""
-    prompts = enumerate(session.job.sampling.prompts)
-    return [(index, spec) for index, spec in prompts if spec.enabled and spec.prompt.strip()]
+def prompts_to_draw(job: Job) -> list[tuple[int, GenSpec]]:
+    """The switched-on sample prompts with their number in the list, `{trigger}` filled in."""
+    triggers = [c.prompt.trigger.strip() for c in job.concepts if c.enabled]
+    phrase = ", ".join(dict.fromkeys(t for t in triggers if t))
+    chosen = []
+    for index, spec in enumerate(job.sampling.prompts):
+        prompt = _fill(spec.prompt, phrase)
+        if spec.enabled and prompt.strip():
+            chosen.append((index, spec.model_copy(update={"prompt": prompt})))
+    return chosen
+
+
+def _fill(prompt: str, phrase: str) -> str:
+    if not phrase:
+        # Without trigger words the place for them goes, with the comma or space after it.
+        prompt = re.sub(r"\{trigger\}(\s*,)?\s*", "", prompt)
+    return prompt.replace("{trigger}", phrase)
 
 
 def draw_samples(session: Session) -> None:
@@ -27,7 +43,7 @@ def draw_samples(session: Session) -> None:
     A prompt that cannot be drawn costs that sample only. Draws come from generators of their own
     and weights are put back, so training goes on as if nothing had happened.
     """
-    chosen = prompts_to_draw(session)
+    chosen = prompts_to_draw(session.job)
     if not chosen or not session.is_main:
         return
     session.model.place("vae", session.device)

@@ -73,6 +73,22 @@ def test_samples_do_not_disturb_the_training(make_job, run_trainer) -> None:
     assert same(weights(quiet), weights(noisy))
 
 
+def test_sample_prompts_take_the_trigger_words(make_job) -> None:
+    from core.training.samples import prompts_to_draw
+
+    job = make_job(concepts__0__prompt__trigger="zxc cat")
+    job.sampling.prompts = [
+        _spec("{trigger}, in the rain"),
+        _spec("a dog", enabled=False),
+        _spec("photo of {trigger}"),
+    ]
+    drawn = [(index, spec.prompt) for index, spec in prompts_to_draw(job)]
+    assert drawn == [(0, "zxc cat, in the rain"), (2, "photo of zxc cat")]
+    job.concepts[0].prompt.trigger = ""
+    drawn = [(index, spec.prompt) for index, spec in prompts_to_draw(job)]
+    assert drawn == [(0, "in the rain"), (2, "photo of ")]
+
+
 def _spec(prompt: str, **more):
     from core.sampling.genspec import GenSpec
 
