@@ -17,7 +17,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from core.cli_text import duration, output, problem_text, say
+from core.cli_text import duration, output, print_problems, problem_text, say
 from core.errors import Problem
 from core.worker import protocol
 
@@ -137,7 +137,7 @@ class PlainLines:
                     self._told.add((event.type, step))
                     say(milestone(event))
             case protocol.Warning() | protocol.ProblemEvent():
-                output().print(problem_text(problem_of(event)), soft_wrap=True)
+                print_problems([problem_of(event)])
             case _:
                 pass
 

@@ -1,0 +1,309 @@
+"""Commands that train nothing: what they print, and with which exit code."""
+
+from __future__ import annotations
+
+import json
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core import cli
+from core.config.job import SETTINGS, defaults, set_path
+from core.config.presets import load_preset, preset_path, save_preset
+
+Out = pytest.CaptureFixture[str]
+
+
+def call(*arguments: str) -> int:
+    return cli.main(list(arguments))
+
+
+def test_help_names_every_command_and_loads_nothing_heavy(environment: dict[str, str]) -> None:
+    code = (
+        "import sys\n"
+        "from core.cli import main\n"
+        "code = main(['--help'])\n"
+        "heavy = {'torch', 'diffusers', 'transformers', 'numpy', 'PIL', 'PySide6', 'pydantic'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
+        "sys.exit(code)\n"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env=environment,
+        check=False,
+        timeout=60,
+    )
+    assert finished.returncode == 0
+    assert finished.stderr.strip() == "[]"
+    for name in ("train", "resume", "check", "demo", "presets", "lora", "runs"):
+        assert name in finished.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["bogus"], ["train"], ["check"], ["train", "demo", "--bogus"], ["lora", "info"], ["presets"]],
+)
+def test_wrong_arguments_give_2(arguments: list[str], capsys: Out) -> None:
+    assert call(*arguments) == 2
+    out, err = capsys.readouterr()
+    assert "Traceback" not in out + err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train", "no such preset"], "There is no preset named"),
+        (["train", "demmo"], "# demo"),
+        (["check", "missing.json"], "missing.json"),
+        (["check", "folder/none"], "neither a preset's name nor a preset file"),
+        (["resume", "nowhere"], "is not a run's folder"),
+        (["lora", "info", "nowhere.safetensors"], "does not exist"),
+        (["presets", "show", "nothing.json"], "There is no file"),
+        (["train", "demo", "--set", "foo"], "has no value"),
+        (["train", "demo", "--set", "training.learnin_rate=1"], "training.learning_rate"),
+        (["train", "demo", "--set", "concepts.9.path=x"], "concepts.9.path"),
+        (["train", "demo", "--set", "lora.rank=many"], "lora.rank"),
+        (["train", "demo", "--set", "rank=3"], "lora.rank"),
+    ],
+)
+def test_mistakes_are_told_in_a_sentence(arguments: list[str], words: str, capsys: Out) -> None:
+    assert call(*arguments) == 2
+    out, err = capsys.readouterr()
+    assert words in out + err
+    assert "Traceback" not in out + err
+
+
+def test_all_mistakes_are_told_at_once(capsys: Out) -> None:
+    sets = ["lora.rank=0", "training.epochs=x", "nonsense.path=1", "model.output=out.txt"]
+    assert call("train", "demo", *(part for s in sets for part in ("--set", s))) == 2
+    err = capsys.readouterr().err
+    for words in ("lora.rank", "training.epochs", "nonsense.path"):
+        assert words in err
+
+
+def test_broken_presets_are_named(tmp_path: Path, capsys: Out) -> None:
+    path = tmp_path / "broken.json"
+    path.write_text('{"limner": 1,,}', encoding="utf-8")
+    assert call("train", str(path)) == 2
+    err = capsys.readouterr().err
+    assert str(path) in err
+    assert "Line 1, column 14" in err
+
+
+def test_a_wrong_value_in_a_preset_is_not_trained_with_another(
+    tmp_path: Path, settings: list[str], capsys: Out
+) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('{"limner": 1, "concepts": [{}], "lora": {"rank": 0}}', encoding="utf-8")
+    pairs = zip(settings[::2], settings[1::2], strict=True)
+    others = [part for pair in pairs if "lora.rank" not in pair[1] for part in pair]
+    assert call("check", str(path), *others) == 2
+    assert "lora.rank" in capsys.readouterr().err
+    assert call("check", str(path), *settings) == 0
+
+
+def test_check_says_what_would_be_trained(settings: list[str], pictures: Path, capsys: Out) -> None:
+    assert call("check", "demo", *settings) == 0
+    out, err = capsys.readouterr()
+    assert "64x64" in out
+    assert "Steps       4 " in out
+    assert "Can be trained; 1 warning." in out
+    assert "1 of 5 pictures" in err
+    assert call("check", "demo", *settings, "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["ok"]
+    assert report["plan"]["pictures"] == 5
+    assert report["plan"]["total_steps"] == 4
+    assert sum(report["plan"]["buckets"].values()) == 5
+    assert report["base"]["family"] == "sd15"
+    assert report["disk"]["total"] > report["disk"]["lora"] > 0
+    assert [p["code"] for p in report["problems"]] == ["captions_missing"]
+
+
+def test_check_lists_all_problems(settings: list[str], tmp_path: Path, capsys: Out) -> None:
+    (tmp_path / "empty").mkdir()
+    page = tmp_path / "model.safetensors"
+    page.write_text("<!DOCTYPE html><html></html>", encoding="utf-8")
+    bad = ["--set", f"model.base={page}", "--set", f"concepts.0.path={tmp_path / 'empty'}"]
+    assert call("check", "demo", *settings, *bad, "--json") == 2
+    report = json.loads(capsys.readouterr().out)
+    assert not report["ok"]
+    codes = {p["code"]: p["setting"] for p in report["problems"] if p["severity"] == "error"}
+    assert codes["base_html"] == "model.base"
+    assert len(codes) == 2
+
+
+def test_check_loads_nothing_heavy(settings: list[str], environment: dict[str, str]) -> None:
+    code = (
+        "import sys\n"
+        "from core.cli import main\n"
+        "code = main(sys.argv[1:])\n"
+        "print(sorted({'torch', 'diffusers', 'transformers'} & set(sys.modules)))\n"
+        "sys.exit(code)\n"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", code, "check", "demo", *settings],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env=environment,
+        check=False,
+        timeout=60,
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_lora_size_that_check_tells_is_that_of_the_file(
+    settings: list[str], base_model: Path, capsys: Out
+) -> None:
+    from core.config.job import require
+    from core.families.detect import detect
+    from core.families.registry import family
+    from core.runs.preflight import lora_weights
+
+    torch = pytest.importorskip("torch")
+    model = family("sd15").load(
+        detect(str(base_model)),
+        vae=None,
+        dtype=torch.float32,
+        device=torch.device("cpu"),
+        clip_skip=0,
+        prediction_type="epsilon",
+        zero_terminal_snr=False,
+    )
+    for targets in ("attention", "attention_ff", "all"):
+        for encoder in (True, False):
+            data = set_path(load_preset(Path(DEMO)).data, "lora.targets", targets)
+            data = set_path(data, "lora.text_encoder", encoder)
+            job = require(data)
+            expected = 0
+            for component, names in model.lora_targets(targets, encoder).items():
+                for name in names:
+                    shape = model.components[component].get_submodule(name).weight.shape
+                    expected += job.lora.rank * (shape[0] + shape[1:].numel())
+            assert lora_weights(job, detect(str(base_model))) == expected
+
+
+DEMO = next(iter(Path(cli.__file__).parents[1].glob("presets/demo/#demo.json")))
+
+
+def test_relative_paths_on_the_command_line_belong_to_the_current_folder(
+    settings: list[str], pictures: Path, monkeypatch: pytest.MonkeyPatch, capsys: Out
+) -> None:
+    monkeypatch.chdir(pictures.parent)
+    relative = ["--set", f"concepts.0.path={pictures.name}", "--set", "model.output=x.safetensors"]
+    assert call("check", "demo", *settings, *relative) == 0
+
+
+def test_groups_can_be_set_as_json(settings: list[str], capsys: Out) -> None:
+    from core.cli_job import build_job
+
+    sets = [part for part in settings if part != "--set"]
+    prompts = '[{"prompt": "a cat"}, {"prompt": "a dog", "seed": 5}]'
+    built = build_job("demo", [*sets, f"sampling.prompts={prompts}", 'training.ema={"decay": 0.5}'])
+    assert [(s.prompt, s.seed, s.steps) for s in built.job.sampling.prompts] == [
+        ("a cat", 1, 25),
+        ("a dog", 5, 25),
+    ]
+    assert (built.job.training.ema.decay, built.job.training.ema.enabled) == (0.5, False)
+    brackets = build_job("demo", [*sets, "concepts[0].repeats=2,5"])
+    assert brackets.job.concepts[0].repeats == 2.5
+
+
+def test_presets_are_listed_and_shown(capsys: Out) -> None:
+    save_preset(preset_path("mein Stil"), set_path(defaults(), "lora.rank", 3))
+    assert call("presets", "list") == 0
+    out = capsys.readouterr().out
+    assert "# demo" in out
+    assert "mein Stil" in out
+    assert call("presets", "list", "--json") == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [p["name"] for p in listed if not p["builtin"]] == ["mein Stil"]
+    assert call("presets", "show", "mein Stil") == 0
+    assert capsys.readouterr().out == "lora.rank = 3\n"
+    assert call("presets", "show", "mein Stil", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"limner": 1, "lora": {"rank": 3}}
+    assert call("presets", "show", "mein Stil", "--full") == 0
+    assert "training.epochs = 50" in capsys.readouterr().out
+
+
+def test_the_schema_names_every_setting_that_does_something(capsys: Out) -> None:
+    assert call("presets", "schema") == 0
+    lines = capsys.readouterr().out.splitlines()
+    heads = [line.split("  (")[0] for line in lines if not line.startswith(" ")]
+    assert heads == [info.path for info in SETTINGS if info.ready]
+    assert call("presets", "schema", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["properties"]["lora"]
+
+
+def lora_file(path: Path, truncate: int = 0) -> Path:
+    tensors: dict[str, Any] = {}
+    data = b""
+    for name, shape in (
+        ("lora_unet_a.lora_down.weight", [4, 8]),
+        ("lora_unet_a.lora_up.weight", [8, 4]),
+        ("lora_unet_a.alpha", []),
+        ("lora_te_b.lora_down.weight", [4, 8]),
+        ("lora_te_b.lora_up.weight", [8, 4]),
+        ("lora_te_b.alpha", []),
+    ):
+        count = 1
+        for side in shape:
+            count *= side
+        raw = struct.pack(f"<{count}f", *[2.0] * count)
+        tensors[name] = {
+            "dtype": "F32",
+            "shape": shape,
+            "data_offsets": [len(data), len(data) + len(raw)],
+        }
+        data += raw
+    tensors["__metadata__"] = {"modelspec.title": "robot"}
+    header = json.dumps(tensors).encode()
+    whole = len(header).to_bytes(8, "little") + header + data
+    path.write_bytes(whole[: len(whole) - truncate])
+    return path
+
+
+def test_lora_info_tells_what_the_header_says(tmp_path: Path, capsys: Out) -> None:
+    path = lora_file(tmp_path / "a.safetensors")
+    assert call("lora", "info", str(path), "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["modules"] == {"lora_te": 1, "lora_unet": 1}
+    assert (facts["ranks"], facts["alphas"]) == ({"4": 2}, {"2": 2})
+    assert facts["dtypes"] == ["F32"]
+    assert facts["metadata"]["modelspec.title"] == "robot"
+    assert call("lora", "info", str(path)) == 0
+    out = capsys.readouterr().out
+    assert "rank      4" in out
+    assert "1 lora_unet" in out
+
+
+@pytest.mark.parametrize("truncate", [1, 100, 2000])
+def test_a_broken_lora_is_told_in_a_sentence(tmp_path: Path, truncate: int, capsys: Out) -> None:
+    path = lora_file(tmp_path / "a.safetensors", truncate)
+    assert call("lora", "info", str(path)) == 2
+    err = capsys.readouterr().err.strip()
+    assert str(path) in err or path.name in err
+    assert len(err.splitlines()) == 1
+
+
+def test_runs_are_listed(tmp_path: Path, capsys: Out) -> None:
+    from core.config.job import require
+    from core.runs.folder import create
+
+    assert call("runs", "list", "--runs", str(tmp_path / "none")) == 0
+    assert "no runs" in capsys.readouterr().out
+    data = set_path(set_path(defaults(), "model.base", "b"), "concepts.0.path", "p")
+    create(require(set_path(data, "name", "[bold]x")), tmp_path / "runs")
+    assert call("runs", "list", "--runs", str(tmp_path / "runs")) == 0
+    assert "-bold-x" in capsys.readouterr().out.replace("[", "-").replace("]", "-")
+    assert call("runs", "list", "--runs", str(tmp_path / "runs"), "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)) == 1
