@@ -110,7 +110,7 @@ def prepare_latents(
     encoder = _Encoder(model, background)
     store = LatentStore(encoder, cache, keep_bytes)
     digests = FileDigests()
-    filling = _Filling(store, cache, encoder, emit, control, total=len(plan.items))
+    filling = _Filling(store, cache, encoder, emit, total=len(plan.items))
     filling.batch_size = batch_size
 
     def read(item: Item) -> _Read:
@@ -266,11 +266,10 @@ class _Filling:
         cache: TensorCache,
         encoder: _Encoder,
         emit: Emit,
-        control: Control,
         total: int,
     ) -> None:
         self.store, self.cache, self.encoder = store, cache, encoder
-        self.emit, self.control = emit, control
+        self.emit = emit
         self.progress = Progress(emit, total, "Preparing pictures")
         self.batch_size: int | None = None
         self.bad: list[int] = []
@@ -305,7 +304,6 @@ class _Filling:
             self._told_of_cache = True
             warn(self.emit, self.cache.problem)
         self.progress.add(len(pending))
-        self.control.check()
 
     def finish(self) -> None:
         """Tell how many bad pictures were not named one by one."""

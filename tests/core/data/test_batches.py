@@ -6,6 +6,7 @@ import itertools
 import random
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -200,6 +201,22 @@ def test_buckets_are_interleaved() -> None:
     assert runs > 2 * len(set(order))
 
 
+def test_each_epoch_puts_other_pictures_together() -> None:
+    plan, job = _plan([1] * 12, batch_size=3)
+    same_bucket = tuple(replace(item, placement=plan.items[0].placement) for item in plan.items)
+    plan = with_counts(replace(plan, items=same_bucket))
+    together = [
+        {
+            frozenset(d.item.id for d in b.draws)
+            for step in epoch_batches(plan, job, e)
+            for b in step
+        }
+        for e in range(4)
+    ]
+    assert all(len(groups) == 4 for groups in together)
+    assert len({frozenset(groups) for groups in together}) == 4
+
+
 def test_captions_are_chosen_and_augmented_anew_for_each_showing() -> None:
     plan, job = _plan([10], [3.0], batch_size=4)
     job.concepts[0].caption.dropout = 0.2
@@ -213,14 +230,30 @@ def test_captions_are_chosen_and_augmented_anew_for_each_showing() -> None:
     assert set(captions) == {"a, b", "c", ""}
     assert abs(captions[""] - 120) < 45
     assert abs(captions["c"] - 240) < 60
-    by_repeat = {
-        draw.repeat: draw.caption
-        for step in epoch_batches(plan, job, 0)
+    of_one = {
+        (epoch, draw.repeat): draw.caption
+        for epoch in range(30)
+        for step in epoch_batches(plan, job, epoch)
         for batch in step
         for draw in batch.draws
         if draw.item.id == 2
     }
-    assert set(by_repeat) == {0, 1, 2}
+    assert len(of_one) == 90
+    for fixed in range(3):
+        assert {"a, b", "c"} <= {c for (_, repeat), c in of_one.items() if repeat == fixed}
+    assert any(len({of_one[epoch, repeat] for repeat in range(3)}) > 1 for epoch in range(12))
+
+
+def test_tags_are_shuffled_anew_for_each_showing() -> None:
+    plan, job = _plan([1], [5.0])
+    plan = with_counts(replace(plan, items=(replace(plan.items[0], captions=("a, b, c, d, e",)),)))
+    job.concepts[0].caption.shuffle = True
+    job.concepts[0].caption.keep = 0
+    shown = [
+        [draw.caption for step in epoch_batches(plan, job, epoch) for b in step for draw in b.draws]
+        for epoch in range(2)
+    ]
+    assert len(set(shown[0])) == len(set(shown[1])) == 5 and set(shown[0]) != set(shown[1])
 
 
 def test_a_large_plan_with_odd_repeats_is_counted_quickly() -> None:

@@ -89,6 +89,14 @@ def test_a_picture_of_the_buckets_size_is_left_alone() -> None:
         assert placement.crop == (0, 0) and not placement.upscaled
 
 
+def test_nearness_is_a_matter_of_ratios() -> None:
+    buckets = [Bucket(64, 64), Bucket(128, 32)]
+    # 2:1 is as far from 1:1 as from 4:1, although the numbers are 1 and 2 apart.
+    assert place((1990, 1000), buckets).bucket == Bucket(64, 64)
+    assert place((2010, 1000), buckets).bucket == Bucket(128, 32)
+    assert place((1000, 1990), [Bucket(64, 64), Bucket(32, 128)]).bucket == Bucket(64, 64)
+
+
 @pytest.mark.parametrize(
     ("size", "bucket"),
     [

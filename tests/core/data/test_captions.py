@@ -157,6 +157,7 @@ def test_fixed_text(folder: Path) -> None:
         ("a robot", "zxc, a robot"),
         ("a ZXC robot", "a ZXC robot"),
         ("zxcv robot", "zxc, zxcv robot"),
+        ("azxc robot", "zxc, azxc robot"),
         ("robot zxc", "robot zxc"),
         ("(zxc:1.2)", "(zxc:1.2)"),
         ("", "zxc"),

@@ -150,6 +150,16 @@ def test_damaged_entries_are_made_again(plan: Plan, events: Events, keep_bytes: 
     assert len(model.encoded) == 14
 
 
+def test_entries_of_a_wrong_shape_are_made_again(plan: Plan, events: Events) -> None:
+    model, cache = FakeModel(), latent_cache()
+    _prepare(plan, model, events)
+    for entry in cache.folder.rglob("*.safetensors"):
+        cache.put(entry.stem, torch.zeros(4, 2, 2))
+    store, _ = _prepare(plan, model, events)
+    assert len(model.encoded) == 22
+    assert torch.allclose(store[2], _expected(model, plan.items[2]), atol=1e-5)
+
+
 def test_interruption_loses_only_what_was_in_work(plan: Plan, events: Events) -> None:
     model = FakeModel()
     model.fail_at = 5

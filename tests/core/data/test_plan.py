@@ -104,6 +104,18 @@ def test_bad_files_cost_only_themselves(
     assert "web page" in second.detail and "d.jpg" in second.title
 
 
+def test_a_bad_file_shifts_no_id_of_the_next_concept(
+    folder: Path, add_picture: AddPicture, make_job: MakeJob
+) -> None:
+    add_picture("a.png", caption="x")
+    add_picture("other/c.png", caption="x")
+    job = make_job()
+    job.concepts.append(Concept(path=str(folder / "other")))
+    (folder / "b.png").write_bytes(b"")
+    plan = make_plan(job, bucket_step=8)
+    assert [(item.id, item.concept) for item in plan.items] == [(0, 0), (2, 1)]
+
+
 def test_many_bad_files_are_counted(folder: Path, add_picture: AddPicture, make_job: MakeJob):
     add_picture("good.png", caption="x")
     for number in range(NAMED_AT_MOST + 7):
