@@ -71,7 +71,7 @@ def stage_diffusion(options: argparse.Namespace, log: Log) -> None:
 def stage_export(options: argparse.Namespace, log: Log) -> None:
     """Writes the averaged weights as fp16 safetensors, first beside, then in place of, --out."""
     from demo_world.diffusion import BATCH, cache_latents, trained_pipeline
-    from demo_world.store import load_state
+    from demo_world.store import need_state
     from demo_world.vae import trained_vae, vae_quality
 
     vae = trained_vae(options.work)
@@ -81,12 +81,13 @@ def stage_export(options: argparse.Namespace, log: Log) -> None:
     fresh = options.out.with_name(options.out.name + ".part")
     shutil.rmtree(fresh, ignore_errors=True)
     pipeline.save_pretrained(fresh, safe_serialization=True)
+    tidy_configs(fresh)
     size = sum(file.stat().st_size for file in fresh.rglob("*") if file.is_file())
     if size > 12_000_000:
         raise RuntimeError(f"{fresh} has {size} bytes; at most 12,000,000 are allowed")
     shutil.rmtree(options.out, ignore_errors=True)
     fresh.rename(options.out)
-    states = {name: load_state(options.work / f"{name}.pt") for name in MINUTES}
+    states = {name: need_state(options.work / f"{name}.pt") for name in MINUTES}
     record(
         command="python packaging/build_demo_model.py",
         seed=options.seed,
@@ -99,6 +100,18 @@ def stage_export(options: argparse.Namespace, log: Log) -> None:
         **{name: round(value, 2) for name, value in quality.items()},
     )
     log(f"exported {size} bytes to {options.out.name}")
+
+
+def tidy_configs(folder: Path) -> None:
+    """Lets the text encoder load in float32 like the other parts; keeps to standard JSON."""
+    for part, change in (
+        ("text_encoder/config.json", {"dtype": "float32"}),
+        ("scheduler/scheduler_config.json", {"lambda_min_clipped": None}),
+    ):
+        path = folder / part
+        values = json.loads(path.read_text(encoding="utf-8")) | change
+        known = {key: value for key, value in values.items() if key not in change or value}
+        write_text(path, json.dumps(known, indent=2, allow_nan=False) + "\n")
 
 
 PARTS = ("vae", "unet", "text_encoder")

@@ -16,6 +16,7 @@ from torch.nn import functional
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from . import drawing
+from .beings import Being, being_caption, draw_being, random_being
 from .drawing import Scene, caption, draw_scene, random_scene
 from .nets import (
     Average,
@@ -26,10 +27,13 @@ from .nets import (
     for_training,
     optimizers,
 )
-from .store import Log, contact_sheet, load_state, save_state
+from .store import Log, contact_sheet, load_state, need_state, save_state
 from .vae import to_tensor
 
 PICTURES = 36_000
+BEINGS = 12_000
+BEINGS_FROM = 0.6  # share of the training time from which on beings are learned, too
+BEINGS_SHARE = 0.35
 BATCH = 48
 RATE = 2e-3
 ADAM_RATE = 2e-3
@@ -53,6 +57,14 @@ SHEET_PROMPTS = (
     "three white triangles on a black background",
     "a small blue heart on an orange background, right",
     "two red crosses on a white background",
+    "a large yellow star with a face on a blue background",
+    "a green creature with orange feet on a white background",
+    "a large red creature with yellow feet on a black background",
+    "a pink heart with a face, purple background",
+    "a blue circle with a face on a yellow background",
+    "a limbot robot on a red background",
+    "a creature on a green background, left",
+    "a small orange square with a face on a pink background",
 )
 
 
@@ -99,8 +111,8 @@ def cache_latents(
     The scale found is stored as the VAE's scaling factor.
     """
     path = work / "latents.pt"
-    if path.is_file():
-        state = load_state(path)
+    state = load_state(path)
+    if state:
         vae.register_to_config(scaling_factor=state["scale"])
         return [Scene(*row) for row in state["scenes"]], state["latents"]
     scenes, parts = [], []
@@ -120,14 +132,40 @@ def cache_latents(
     return scenes, latents
 
 
-def captions_for(scenes: list[Scene], rng: random.Random) -> list[str]:
+@torch.inference_mode()
+def cache_beings(vae: AutoencoderKL, work: Path, seed: int, log: Log) -> tuple[list[Being], Tensor]:
+    """Faces and creatures and their latents (N, 4, 16, 16), scaled as the scenes' are."""
+    beings, parts = [], []
+    state = load_state(work / "beings.pt")
+    for start in range(0, BEINGS, 60):
+        pictures = []
+        for index in range(start, start + 60):
+            rng = random.Random(f"{seed}/being/{index}")
+            beings.append(random_being(rng))
+            if state is None:
+                pictures.append(draw_being(beings[-1], rng))
+        if pictures:
+            with torch.autocast("cpu", torch.bfloat16):
+                parts.append(vae.encode(to_tensor(pictures)).latent_dist.mean.float())
+    if state:
+        return beings, state["latents"]
+    latents = torch.cat(parts) * vae.config.scaling_factor
+    save_state(work / "beings.pt", latents=latents)
+    log(f"cached {len(latents)} beings")
+    return beings, latents
+
+
+def captions_for(subjects: list[Scene | Being], rng: random.Random) -> list[str]:
     """Training captions: fresh words each time, some empty, some without the background."""
     lines = []
-    for scene in scenes:
+    for subject in subjects:
         chance = rng.random()
-        line = "" if chance < DROPOUT else caption(scene, rng)
+        line = ""
+        if chance >= DROPOUT:
+            scene = isinstance(subject, Scene)
+            line = caption(subject, rng) if scene else being_caption(subject, rng)
         if chance > 1 - NO_BACKGROUND:
-            ground = rf"(^on | on |, )(an? )?{scene.background} background(, )?"
+            ground = rf"(^on | on |, )(an? )?{subject.background} background(, )?"
             line = re.sub(ground, lambda match: match.group(3) or "", line)
         lines.append(line)
     return lines
@@ -181,6 +219,8 @@ def train_diffusion(work: Path, vae: AutoencoderKL, seed: int, minutes: float, l
     budget, begun = minutes * 60, time.monotonic() - spent
     saved_at = logged = sheet_at = spent
     losses: list[float] = []
+    beings: list[Being] = []
+    being_latents = latents[:0]
     while spent < budget:
         torch.manual_seed(seed * 1_000_003 + step)
         rng = random.Random(f"{seed}/step/{step}")
@@ -188,10 +228,15 @@ def train_diffusion(work: Path, vae: AutoencoderKL, seed: int, minutes: float, l
         for optim, base in zip(optims, rates, strict=True):
             for group in optim.param_groups:
                 group["lr"] = base * factor
-        chosen = rng.sample(range(len(scenes)), BATCH)
-        lines = captions_for([scenes[index] for index in chosen], rng)
-        tokens = tokenize(tokenizer, lines)
-        loss = objective(model, latents[chosen], tokens)
+        others = round(BATCH * BEINGS_SHARE) if spent / budget >= BEINGS_FROM else 0
+        if others and not beings:
+            beings, being_latents = cache_beings(vae, work, seed, log)
+        chosen = rng.sample(range(len(scenes)), BATCH - others)
+        strange = rng.sample(range(len(beings)), others)
+        subjects = [*(scenes[i] for i in chosen), *(beings[i] for i in strange)]
+        tokens = tokenize(tokenizer, captions_for(subjects, rng))
+        clean = torch.cat((latents[chosen], being_latents[strange]))
+        loss = objective(model, clean, tokens)
         loss.backward()
         for optim in optims:
             optim.step()
@@ -229,12 +274,9 @@ def tokenize(tokenizer: CLIPTokenizer, lines: list[str]) -> Tensor:
 
 def trained_pipeline(work: Path, vae: AutoencoderKL, seed: int) -> StableDiffusionPipeline:
     """The pipeline with the averaged weights as saved."""
-    state = load_state(work / "diffusion.pt")
-    if state is None:
-        raise FileNotFoundError(f"no trained model in {work}: run the stage 'diffusion' first")
     tokenizer = world_tokenizer(seed)
     model = Joint(tokenizer)
-    model.load_state_dict(state["average"])
+    model.load_state_dict(need_state(work / "diffusion.pt")["average"])
     return assemble(vae, model.text.eval(), tokenizer, model.unet.eval())
 
 

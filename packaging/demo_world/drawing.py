@@ -208,17 +208,26 @@ def caption(scene: Scene, rng: random.Random) -> str:
     """
     if scene.count > 1:
         subject = f"{_COUNT_WORDS[scene.count]} {scene.colour} {plural(scene.shape)}"
-    else:
-        size = rng.choice(_SIZE_WORDS[scene.size]) + " " if scene.size in _SIZE_WORDS else ""
-        words = f"{size}{scene.colour} {scene.shape}"
-        subject = article(words) if rng.random() < 0.75 else words
-    place = ""
-    if scene.count == 1 and (scene.position != "centre" or rng.random() < 0.3):
-        place = rng.choice(_PLACES[scene.position])
-    return _sentence(subject, place, scene.background, rng)
+        return sentence(subject, "", scene.background, rng)
+    words = f"{size_words(scene.size, rng)}{scene.colour} {scene.shape}"
+    subject = article(words) if rng.random() < 0.75 else words
+    return sentence(subject, place_words(scene.position, rng), scene.background, rng)
 
 
-def _sentence(subject: str, place: str, background: str, rng: random.Random) -> str:
+def size_words(size: str, rng: random.Random) -> str:
+    """A word for the size with a space after it; nothing for the medium size."""
+    return rng.choice(_SIZE_WORDS[size]) + " " if size in _SIZE_WORDS else ""
+
+
+def place_words(position: str, rng: random.Random) -> str:
+    """Words for the position; the centre is mostly left unsaid."""
+    if position == "centre" and rng.random() >= 0.3:
+        return ""
+    return rng.choice(_PLACES[position])
+
+
+def sentence(subject: str, place: str, background: str, rng: random.Random) -> str:
+    """Subject, place (may be empty) and background in one of several orders."""
     ground = f"{background} background"
     on_ground = "on " + (article(ground) if rng.random() < 0.8 else ground)
     form = rng.random()

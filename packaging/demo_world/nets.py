@@ -228,7 +228,8 @@ def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
 
 def optimizers(model: nn.Module, lr: float, adam_lr: float) -> list[torch.optim.Optimizer]:
     """Muon for weight matrices and kernels, AdamW for the rest (embeddings, norms, biases)."""
-    matrices, rest = [], []
+    matrices: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         inner = parameter.ndim >= 2 and "embedding" not in name.replace("time_embedding", "")
         (matrices if inner else rest).append(parameter)

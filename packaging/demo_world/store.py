@@ -42,6 +42,14 @@ def load_state(path: Path) -> dict[str, Any] | None:
     return torch.load(path, weights_only=True) if path.is_file() else None
 
 
+def need_state(path: Path) -> dict[str, Any]:
+    """What `save_state` wrote; without it, says which stage is missing."""
+    state = load_state(path)
+    if state is None:
+        raise FileNotFoundError(f"{path} is missing: run the stages before this one first")
+    return state
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes a text file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from .drawing import draw_other, draw_scene, random_scene
 from .nets import Average, build_vae, for_training, optimizers
-from .store import Log, load_state, save_state
+from .store import Log, load_state, need_state, save_state
 
 BATCH = 8
 OTHERS = 0.4  # share of pictures that are no scene of the demo world
@@ -110,11 +110,8 @@ def train_vae(work: Path, seed: int, minutes: float, log: Log) -> AutoencoderKL:
 
 def trained_vae(work: Path) -> AutoencoderKL:
     """The averaged VAE as saved."""
-    state = load_state(work / "vae.pt")
-    if state is None:
-        raise FileNotFoundError(f"no trained VAE in {work}: run the stage 'vae' first")
     vae = build_vae()
-    vae.load_state_dict(state["average"])
+    vae.load_state_dict(need_state(work / "vae.pt")["average"])
     return vae.eval().requires_grad_(False)
 
 
