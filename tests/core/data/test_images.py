@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import struct
 import subprocess
@@ -13,18 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from core.data.buckets import make_buckets, place
-from core.data.images import PictureError, load_picture, load_pixels, picture_size, to_pixels
+from core.data.images import load_picture, load_pixels, picture_size, to_pixels
 
-# Pillow warns of damage on its own; what matters here is what the functions say.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-    pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning"),
-]
+# Pillow warns of broken metadata on its own.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 Arrays = Callable[..., np.ndarray]
 
@@ -328,133 +322,6 @@ def test_size_of_every_kind_of_webp(folder: Path, mode: str, options: dict) -> N
     assert picture_size(path) == (201, 77)
 
 
-# ---- Files that cannot be used -------------------------------------------------------------
-
-
-def _reason(path: Path) -> str:
-    """Both readers must refuse; returns the decoder's reason."""
-    with pytest.raises(PictureError) as sized:
-        picture_size(path)
-    with pytest.raises(PictureError) as loaded:
-        load_picture(path)
-    for caught in (sized, loaded):
-        assert str(caught.value).endswith(".")
-    return str(loaded.value)
-
-
-@pytest.mark.parametrize(
-    ("content", "word"),
-    [
-        (b"", "empty"),
-        (b"<!DOCTYPE html><html><body>404</body></html>", "web page"),
-        (b"\xef\xbb\xbf\n <HTML><p>no</p>", "web page"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 12\n", "Git LFS"),
-        (b"\0" * 4000, "zeros"),
-        (b"\xff\xd8", "damaged"),
-        (b"\x89PNG\r\n\x1a\n", "damaged"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC"),
-        (b"\xff\x0a\xfa\x1f", "JPEG XL"),
-        (b"8BPS\0\x01", "Photoshop"),
-        (b"just words", "not a picture"),
-    ],
-)
-def test_what_is_no_picture_is_refused_with_the_reason(
-    folder: Path, content: bytes, word: str
-) -> None:
-    path = folder / "a.jpg"
-    path.write_bytes(content)
-    assert word in _reason(path)
-
-
-def test_missing_file_and_folder_in_its_place(folder: Path) -> None:
-    assert "not there" in _reason(folder / "gone.png")
-    (folder / "dir.png").mkdir()
-    _reason(folder / "dir.png")
-
-
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads all")
-def test_file_without_permission(folder: Path) -> None:
-    path = folder / "a.png"
-    Image.new("RGB", (8, 8)).save(path)
-    path.chmod(0)
-    assert "permission" in _reason(path)
-
-
-@pytest.mark.parametrize("side", [20_001, 40_000, 2**31 - 1])
-def test_huge_declared_size_is_refused_from_the_header(folder: Path, side: int) -> None:
-    path = folder / "bomb.png"
-    path.write_bytes(
-        b"\x89PNG\r\n\x1a\n"
-        + _png_chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
-        + _png_chunk(b"IDAT", zlib.compress(b"\0" * 1000))
-        + _png_chunk(b"IEND", b"")
-    )
-    assert "limit" in _reason(path)
-
-
-def _encoded(suffix: str, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    noise = Image.effect_noise((80, 60), 80).convert("RGB")
-    noise.save(buffer, {"jpg": "JPEG", "tif": "TIFF"}.get(suffix, suffix.upper()), **options)
-    return buffer.getvalue()
-
-
-@pytest.mark.parametrize(
-    "suffix", ["jpg", "progressive jpg", "png", "webp", "gif", "tif", "avif", "bmp"]
-)
-def test_truncated_files_are_never_half_decoded(folder: Path, suffix: str) -> None:
-    kind = suffix.split()[-1]
-    data = _encoded(kind, **({"progressive": True} if kind != suffix else {}))
-    path = folder / f"a.{kind}"
-    path.write_bytes(data)
-    whole = np.array(load_picture(path))
-    refused = 0
-    cuts = [*range(1, len(data) - 20, len(data) // 25), len(data) - 20]
-    for cut in cuts:
-        path.write_bytes(data[:cut])
-        try:
-            got = np.array(load_picture(path))
-        except PictureError:
-            refused += 1
-        else:
-            assert np.array_equal(got, whole)
-    # Only cuts behind the last pixel may pass.
-    assert refused >= len(cuts) - 2
-
-
-def test_truncated_webp_is_seen_in_the_header(folder: Path) -> None:
-    path = folder / "a.webp"
-    path.write_bytes(_encoded("webp")[:-100])
-    assert "ends too early" in _reason(path)
-
-
-_SAMPLES = {kind: _encoded(kind) for kind in ("jpg", "png", "webp", "gif", "tif", "avif", "bmp")}
-
-
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    kind=st.sampled_from(sorted(_SAMPLES)),
-    damage=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), min_size=1, max_size=6),
-)
-def test_damaged_files_give_a_picture_or_a_reason(
-    tmp_path: Path, kind: str, damage: list[tuple[int, int]]
-) -> None:
-    data = bytearray(_SAMPLES[kind])
-    for position, value in damage:
-        data[position % len(data)] = value
-    path = tmp_path / f"a.{kind}"
-    path.write_bytes(data)
-    for read in (picture_size, load_picture):
-        try:
-            read(path)
-        except PictureError as error:
-            assert str(error)
-
-
-# ---- Scaling and cutting -------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("size", [(640, 480), (480, 640), (333, 334), (1000, 200), (90, 60)])
 def test_pixels_are_those_of_scaling_the_whole_and_cutting(
     picture_array: Arrays, size: tuple[int, int]
@@ -518,7 +385,7 @@ def test_unicode_spaces_and_long_paths(tmp_path: Path) -> None:
 
 def test_reading_changes_nothing_on_disk(folder: Path) -> None:
     path = folder / "a.jpg"
-    path.write_bytes(_SAMPLES["jpg"])
+    Image.new("RGB", (64, 48), "red").save(path)
     before = path.stat()
     load_pixels(path, place(picture_size(path), make_buckets(64, 8)))
     after = path.stat()
