@@ -93,7 +93,12 @@ def _draw(run: RunFolder, pairs: list[tuple[protocol.Sample, protocol.Sample]]) 
                 draw.text((_GAP, top + _TILE // 2 - 28), words, fill=_INK, font=heading)
                 step = f"step {sample.step}"
                 draw.text((_GAP, top + _TILE // 2), step, fill=_FAINT, font=label)
-    draw.text((_GAP, _GAP), f"{run.path.name}: the same seeds", fill=_INK, font=heading)
+    draw.text(
+        (_GAP, _GAP),
+        f"{run.path.name}: same prompts and seeds, without and with the LoRA",
+        fill=_INK,
+        font=heading,
+    )
     return sheet
 
 

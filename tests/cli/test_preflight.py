@@ -1,0 +1,105 @@
+"""What stands in the way of a run is known before anything heavy is loaded."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.cli_job import build_job
+from core.runs import preflight as module
+from core.runs.preflight import human_size, preflight
+
+
+@pytest.fixture
+def found(settings: list[str], tmp_path: Path) -> Any:
+    """Look at the small job with some settings changed."""
+
+    def look(*sets: str) -> module.Preflight:
+        own = [part for part in settings if part != "--set"]
+        return preflight(build_job("demo", [*own, *sets]).job, tmp_path / "runs" / "new")
+
+    return look
+
+
+def codes(result: module.Preflight) -> list[tuple[str, str]]:
+    return [(p.code, p.severity) for p in result.problems]
+
+
+def test_a_good_job(found: Any) -> None:
+    result = found()
+    assert codes(result) == [("captions_missing", "warning")]
+    assert result.errors == []
+    assert result.plan.total_steps == 4
+    assert result.disk.checkpoints == 2
+    assert result.disk.samples == 0
+
+
+def test_a_base_model_that_will_be_fetched_is_a_warning(found: Any) -> None:
+    name = "model.base=somebody/some-model"
+    assert ("base_not_found", "error") in codes(found(name))
+    result = found(name, "model.allow_download=true")
+    assert ("base_will_be_downloaded", "warning") in codes(result)
+    assert result.errors == []
+    assert result.base is None
+    # The pictures are looked at all the same.
+    assert len(result.plan.items) == 5
+
+
+def test_a_missing_file_is_not_fetched(found: Any, tmp_path: Path) -> None:
+    missing = tmp_path / "none.safetensors"
+    result = found(f"model.base={missing}", "model.allow_download=true")
+    assert [p.setting for p in result.errors] == ["model.base"]
+
+
+def test_a_missing_vae(found: Any) -> None:
+    result = found("model.vae=none.safetensors")
+    assert [(p.code, p.setting) for p in result.errors] == [("vae_not_found", "model.vae")]
+
+
+def test_base_and_pictures_are_told_together(found: Any, tmp_path: Path) -> None:
+    result = found(f"model.base={tmp_path / 'a'}", f"concepts.0.path={tmp_path / 'b'}")
+    assert {p.setting for p in result.errors} == {"model.base", "concepts.0.path"}
+
+
+def test_little_space_is_a_warning(found: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = namedtuple("usage", "total used free")
+    asked: list[Path] = []
+
+    def nearly_full(folder: Path) -> Any:
+        asked.append(folder)
+        return usage(100, 90, 10)
+
+    monkeypatch.setattr(module.shutil, "disk_usage", nearly_full)
+    result = found()
+    assert ("disk_space_low", "warning") in codes(result)
+    assert asked[0].exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("checkpoints.every_unit=never", 1),
+        ("checkpoints.every=3", 2),
+        ("checkpoints.every=1", 4),
+        ("checkpoints.every_unit=minute", 0),
+    ],
+)
+def test_checkpoints_are_counted_ahead(change: str, expected: int, found: Any) -> None:
+    assert found(change).disk.checkpoints == expected
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [
+        (0, "0 bytes"),
+        (999, "999 bytes"),
+        (1500, "1.5 kB"),
+        (18_400_000, "18 MB"),
+        (2.5e9, "2.5 GB"),
+    ],
+)
+def test_sizes_are_for_people(count: float, shown: str) -> None:
+    assert human_size(count) == shown
