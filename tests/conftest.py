@@ -45,9 +45,9 @@ def _isolate(home: Path) -> None:
         HTTPS_PROXY="http://127.0.0.1:9",
     )
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-    # Several test processes with all cores each would only wait for one another.
-    threads = 1 if "PYTEST_XDIST_WORKER" in os.environ else min(2, os.cpu_count() or 1)
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    # The tests' models are tiny: a second thread gains nothing, and where other programs use the
+    # processor it costs a hundredfold, because each step waits for the slower thread.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 _isolate(Path(_HOME.name))
