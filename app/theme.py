@@ -188,6 +188,8 @@ def apply(mode: Mode) -> None:
     theme = notifier()
     theme.mode = mode
     theme.dark = mode == "dark" or (mode == "system" and _system_is_dark(app))
+    # Replacing one sheet by another styles every widget several times over; from none it is quick.
+    app.setStyleSheet("")
     app.setPalette(_palette(colours()))
     app.setStyleSheet(_sheet(colours()))
     theme.changed.emit()

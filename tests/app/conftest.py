@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from PySide6.QtCore import QEvent
 from PySide6.QtWidgets import QApplication
 
 from app import dialogs, theme
@@ -20,17 +21,18 @@ from app.window import Window, prepare
 @pytest.fixture(scope="session")
 def _prepared(qapp: QApplication) -> QApplication:
     prepare(qapp)
+    theme.apply("light")
     return qapp
 
 
 @pytest.fixture
 def styled(_prepared: QApplication) -> Iterator[QApplication]:
     """The application with Limner's theme, given back as it was."""
-    font = _prepared.font()
-    theme.apply("light")
+    font, mode = _prepared.font(), theme.notifier().mode
     yield _prepared
-    _prepared.setFont(font)
-    theme.apply("light")
+    if _prepared.font() != font or theme.notifier().mode != mode:
+        _prepared.setFont(font)
+        theme.apply(mode)
 
 
 @pytest.fixture
@@ -149,7 +151,7 @@ def make_window(
     for window in opened:
         window.close()
         window.deleteLater()
-    styled.processEvents()
+    styled.sendPostedEvents(None, QEvent.Type.DeferredDelete)
 
 
 @pytest.fixture

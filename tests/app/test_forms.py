@@ -337,7 +337,7 @@ def test_every_ready_setting_is_on_its_tab_and_no_other(window: Window, pictures
         assert (found is not None) == info.ready, path
         if found is not None:
             QApplication.processEvents()
-            assert found.isVisible()
+            assert found.isVisibleTo(page), path
 
 
 def test_number_fields_use_the_c_locale(styled: Any, qtbot: Any) -> None:
