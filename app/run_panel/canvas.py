@@ -168,8 +168,7 @@ class Canvas(pg.PlotWidget):
         self._next = start + 15 * cost
 
     def _arrays(self, curve: Curve) -> tuple[np.ndarray, np.ndarray]:
-        x = np.asarray(curve.steps, dtype=float)
-        y = np.asarray(curve.values, dtype=float)
+        x, y = _numpy(curve)
         if self._log:
             y = np.log10(np.maximum(y, 1e-12))
         return x, y
@@ -181,8 +180,7 @@ class Canvas(pg.PlotWidget):
             self._rate_box.addItem(curve)
         highest = 0.0
         for item, curve in zip(self._rate_curves, view.rates.values(), strict=False):
-            x = np.asarray(curve.steps, dtype=float)
-            y = np.asarray(curve.values, dtype=float)
+            x, y = _numpy(curve)
             item.setData(*_thinned(x, y, self.width()))
             highest = max(highest, float(y.max(initial=0.0)))
         self._rate_box.setYRange(0, (highest or 1.0) * 1.1, padding=0)
@@ -227,6 +225,11 @@ class Canvas(pg.PlotWidget):
         self._cursor.hide()
         self.pointed.emit(None)
         super().leaveEvent(event)
+
+
+def _numpy(curve: Curve) -> tuple[np.ndarray, np.ndarray]:
+    """Copies: an array whose memory numpy looks at could not grow."""
+    return np.array(curve.steps, dtype=float), np.array(curve.values)
 
 
 def _thinned(x: np.ndarray, y: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from array import array
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,10 +24,13 @@ ALIVE: tuple[State, ...] = ("starting", "running", "paused", "stopping")
 
 @dataclass
 class Curve:
-    """Values by step, steps strictly increasing."""
+    """Values by step, steps strictly increasing.
 
-    steps: list[int] = field(default_factory=list)
-    values: list[float] = field(default_factory=list)
+    Arrays rather than lists: numpy takes a hundred thousand of them in well under a millisecond.
+    """
+
+    steps: array[int] = field(default_factory=lambda: array("q"))
+    values: array[float] = field(default_factory=lambda: array("d"))
 
     def add(self, step: int, value: float) -> None:
         """Append a point; points at or after `step` are superseded."""

@@ -1,7 +1,8 @@
 """The loss plot: raw faint, smoothed bold, learning rate on the right axis.
 
 pyqtgraph brings numpy and takes half a second to import, so it is imported in a thread of its
-own when the first step arrives; until then an empty plate stands in its place.
+own when a run's worker first speaks: it is there before the model is loaded and the first step
+is made. Until then an empty plate stands in its place.
 """
 
 from __future__ import annotations
@@ -104,7 +105,8 @@ class LossPlot(QWidget):
 
     def refresh(self) -> None:
         """The run has grown; the plot follows within a tenth of a second, when it is visible."""
-        if self._view.loss.steps and self._canvas is None and not self._importing:
+        begun = self._view.hello is not None or self._view.loss.steps
+        if begun and self._canvas is None and not self._importing:
             self._importing = True
             threading.Thread(target=self._import, name="import pyqtgraph", daemon=True).start()
         if not self._timer.isActive() and self.isVisible():

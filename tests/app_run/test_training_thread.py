@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pytestqt.qtbot import QtBot
 
-from app.training_thread import Limits, TrainingThread, find_running
+from app.training_thread import BATCH, Limits, TrainingThread, find_running
 from core.errors import Problem
 from core.runs.folder import RunFolder
 from core.runs.lock import is_running, running_pid
@@ -184,7 +184,7 @@ def test_a_flood_loses_nothing_and_comes_in_lists_of_bounded_size(
     qtbot.waitUntil(thread.isFinished, timeout=60_000)
     qtbot.wait(20)
     assert heard.steps() == list(range(1, 20_001))
-    assert max(heard.batches) <= 1000
+    assert max(heard.batches) <= BATCH
     assert "done" in heard.kinds()
 
 

@@ -24,6 +24,7 @@ from PySide6.QtCore import QCoreApplication, QEventLoop, Qt, QTimer
 from PySide6.QtWidgets import QApplication
 
 TICK_MS = 1000 / 60
+LOADING = 3.0  # seconds before the first step; loading a model takes longer
 
 
 def speak(folder: Path, rate: float, seconds: float, flood: int) -> None:
@@ -32,7 +33,7 @@ def speak(folder: Path, rate: float, seconds: float, flood: int) -> None:
     from core.runs.events import EventLog
     from core.runs.folder import RunFolder
     from core.worker import protocol
-    from tests.app_run.scripted import PROMPTS, draw
+    from tests.app_run.scripted import PROMPTS
 
     run = RunFolder(folder)
     held = lock.acquire(run)
@@ -44,6 +45,8 @@ def speak(folder: Path, rate: float, seconds: float, flood: int) -> None:
 
     say(protocol.Hello(pid=os.getpid()))
     total = flood or int(rate * seconds)
+    say(protocol.Phase(name="loading", total=1))
+    time.sleep(LOADING)
     say(protocol.Phase(name="training", total=total))
     begin = time.perf_counter()
     for step in range(1, total + 1):
@@ -52,7 +55,6 @@ def speak(folder: Path, rate: float, seconds: float, flood: int) -> None:
             if step % 25 == 0:
                 for index, prompt in enumerate(PROMPTS):
                     path = run.samples(step) / f"{index:02d}.png"
-                    draw(path, index, step / total, 512)
                     say(
                         protocol.Sample(
                             step=step, index=index, path=run.relative(path), prompt=prompt, seed=1
@@ -79,7 +81,7 @@ def measure(rate: float, seconds: float, flood: int) -> list[float]:
     from app.run_panel.panel import RunPanel
     from core.runs.folder import RunFolder, create
     from core.worker import client
-    from tests.app_run.scripted import a_job
+    from tests.app_run.scripted import PROMPTS, a_job, draw
 
     def command(run: RunFolder, resume: str | None = None, python: str = "") -> list[str]:
         words = ["--speak", str(run.path), "--events-per-second", str(rate)]
@@ -88,12 +90,15 @@ def measure(rate: float, seconds: float, flood: int) -> list[float]:
 
     client.worker_command = command
     late: list[float] = []
+    loading: list[float] = []
     last: list[float] = []
 
     def tick() -> None:
         now = time.perf_counter()
+        view = panel.view()
+        begun = view is not None and view.step > 0
         if last:
-            late.append(max(0.0, (now - last[0]) * 1000 - TICK_MS))
+            (late if begun else loading).append(max(0.0, (now - last[0]) * 1000 - TICK_MS))
         last[:] = [now]
 
     with tempfile.TemporaryDirectory() as folder:
@@ -102,6 +107,9 @@ def measure(rate: float, seconds: float, flood: int) -> list[float]:
         panel.resize(520, 640)
         panel.show()
         run = create(a_job(), Path(folder))
+        for step in range(0, int(rate * seconds) + 1, 25):
+            for index in range(len(PROMPTS)):
+                draw(run.samples(step) / f"{index:02d}.png", index, 0.5, 512)
         loop = QEventLoop()
         panel.runningChanged.connect(lambda running: None if running else loop.quit())
         timer = QTimer()
@@ -114,6 +122,7 @@ def measure(rate: float, seconds: float, flood: int) -> list[float]:
         shown = panel.view()
         assert shown is not None
         print(f"  {len(shown.loss.steps)} steps drawn, {len(late)} ticks")
+        report("  while loading", loading)
         panel.shutdown("detach")
         panel.deleteLater()
         QCoreApplication.processEvents()
