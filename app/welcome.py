@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtCore import QSize, Signal
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QPushButton, QToolButton
 
 from app import theme
 from app.detection import BaseModelWatch
-from app.icons import icon, pixmap
+from app.icons import icon
 from app.state import SettingsState
-from app.widgets.labels import Elided
+from app.widgets.labels import Elided, Picture
 
 
 class Welcome(QFrame):
@@ -29,7 +29,6 @@ class Welcome(QFrame):
         self.hardware = Elided()
         theme.set_role(self.hardware, "muted")
         self.hardware.set_text(self.tr("Looking for a graphics card..."))
-        self._chip = QLabel()
         close = QToolButton()
         close.setIcon(icon("x", "muted"))
         close.setIconSize(QSize(theme.unit(2), theme.unit(2)))
@@ -52,28 +51,27 @@ class Welcome(QFrame):
         demo = QPushButton(icon("sparkles"), self.tr("Try the demo"))
         demo.setToolTip(self.tr("A small model and 20 pictures, ready to train"))
         demo.clicked.connect(self.demoRequested)
-        steps.addWidget(demo)
         grid = QGridLayout(self)
         grid.setContentsMargins(theme.unit(2), theme.unit(1.25), theme.unit(1), theme.unit(1.5))
         grid.setHorizontalSpacing(theme.unit(1))
         grid.setVerticalSpacing(theme.unit(0.75))
         line = QHBoxLayout()
         line.setSpacing(theme.unit(0.75))
-        line.addWidget(self._chip)
+        line.addWidget(Picture("cpu", 2))
         line.addWidget(self.hardware, 1)
-        grid.addWidget(title, 0, 0)
-        grid.addWidget(close, 0, 1, Qt.AlignmentFlag.AlignRight)
+        top = QHBoxLayout()
+        top.setSpacing(theme.unit(1))
+        top.addWidget(title)
+        top.addStretch(1)
+        top.addWidget(demo)
+        top.addWidget(close)
+        grid.addLayout(top, 0, 0, 1, 2)
         grid.addLayout(line, 1, 0, 1, 2)
         grid.addLayout(steps, 2, 0, 1, 2)
         state.problemsChanged.connect(self._show)
         state.reloaded.connect(self._show)
         model.changed.connect(self._show)
-        theme.notifier().changed.connect(self._paint_chip)
-        self._paint_chip()
         self._show()
-
-    def _paint_chip(self) -> None:
-        self._chip.setPixmap(pixmap("cpu", theme.unit(2), "muted", self.devicePixelRatioF()))
 
     def _show(self) -> None:
         codes = {problem.code for problem in self._state.problems()}

@@ -117,6 +117,8 @@ class Window(QMainWindow):
         self.splitter.setHandleWidth(max(1, theme.unit(0.5)))
         self.splitter.setChildrenCollapsible(False)
         self.splitter.addWidget(left)
+        # A very large font on a small screen squeezes the run rather than outgrow the screen.
+        self.run.setMinimumHeight(theme.unit(44))
         self.splitter.addWidget(self.run)
         self.splitter.setStretchFactor(0, 3)
         self.splitter.setStretchFactor(1, 2)

@@ -22,12 +22,12 @@ from app import prefs, theme
 from app.concept_scan import ConceptFacts, ConceptScanner
 from app.forms import Form, Section, by_prefix, tooltip
 from app.i18n import counted
-from app.icons import icon, pixmap
+from app.icons import icon
 from app.state import SettingsState, new_item
 from app.tabs.settings_page import SettingsPage
 from app.widgets.cards import Card, CardList
 from app.widgets.fields import CheckField
-from app.widgets.labels import Elided, Note
+from app.widgets.labels import Elided, Note, Picture
 from app.widgets.thumbs import ThumbStrip
 from core.config.job import BY_PATH
 
@@ -161,7 +161,7 @@ class ConceptsTab(SettingsPage):
         self.list.layout().setContentsMargins(theme.unit(1), 0, 0, 0)
         self.list.countChanged.connect(self._count_changed)
         scanner.updated.connect(self._summarise)
-        state.changed.connect(lambda path: self._summarise() if path.startswith(LIST) else None)
+        state.changed.connect(self._value_changed)
         self._scanner = scanner
         self.column.addWidget(self.list)
         self._count_changed(len(self.list.cards))
@@ -173,13 +173,6 @@ class ConceptsTab(SettingsPage):
         column.setContentsMargins(*[theme.unit(4)] * 4)
         column.setSpacing(theme.unit(1.25))
         middle = Qt.AlignmentFlag.AlignHCenter
-        picture = QLabel()
-
-        def paint() -> None:
-            picture.setPixmap(pixmap("images", theme.unit(5), "muted", self.devicePixelRatioF()))
-
-        theme.notifier().changed.connect(paint)
-        paint()
         headline = QLabel(self.tr("Drop a folder of pictures here"))
         theme.set_role(headline, "title")
         advice = QLabel(
@@ -202,7 +195,7 @@ class ConceptsTab(SettingsPage):
         buttons.addWidget(choose)
         buttons.addWidget(demo)
         buttons.addStretch(1)
-        column.addWidget(picture, 0, middle)
+        column.addWidget(Picture("images", 5), 0, middle)
         column.addWidget(headline, 0, middle)
         column.addWidget(advice)
         column.addSpacing(theme.unit())
@@ -233,6 +226,10 @@ class ConceptsTab(SettingsPage):
             self.state.extend(LIST, [{**new_item(LIST), "path": path} for path in fresh])
             self.list.open(first)
             self.bring(self.list.cards[first])
+
+    def _value_changed(self, path: str) -> None:
+        if path.startswith(LIST):
+            self._summarise()
 
     def _count_changed(self, count: int) -> None:
         self.empty.setVisible(count == 0)

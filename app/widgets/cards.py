@@ -6,29 +6,24 @@ from collections.abc import Callable
 
 from PySide6.QtCore import QPoint, QSize, Qt, Signal
 from PySide6.QtGui import QContextMenuEvent, QFocusEvent, QKeyEvent, QMouseEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QToolButton, QVBoxLayout, QWidget
 
 from app import theme
-from app.icons import icon, pixmap
+from app.icons import icon
 from app.state import SettingsState
+from app.widgets.labels import Picture
 
 
-class Grip(QLabel):
+class Grip(Picture):
     """The handle by which a card is dragged to another place."""
 
     dragged = Signal(QPoint)
     dropped = Signal(QPoint)
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__("grip-vertical", 2, "disabled")
         self.setCursor(Qt.CursorShape.OpenHandCursor)
         self.setToolTip(self.tr("Drag to reorder"))
-        self._paint()
-        theme.notifier().changed.connect(self._paint)
-
-    def _paint(self) -> None:
-        side = theme.unit(2)
-        self.setPixmap(pixmap("grip-vertical", side, "disabled", self.devicePixelRatioF()))
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         self.setCursor(Qt.CursorShape.ClosedHandCursor)

@@ -136,6 +136,20 @@ class Note(QWidget):
             self.update()
 
 
+class Picture(QLabel):
+    """An icon that stands by itself, in the colours of the theme in use."""
+
+    def __init__(self, name: str, units: float, role: str = "muted") -> None:
+        super().__init__()
+        self._name, self._units, self._role = name, units, role
+        theme.notifier().changed.connect(self._paint)
+        self._paint()
+
+    def _paint(self) -> None:
+        side, ratio = theme.unit(self._units), self.devicePixelRatioF()
+        self.setPixmap(icons.pixmap(self._name, side, self._role, ratio))
+
+
 class Elided(QLabel):
     """One line of text that ends in an ellipsis where there is no room; a tooltip has it all."""
 
