@@ -14,6 +14,7 @@ import pytest
 from core import cli
 from core.config.job import SETTINGS, defaults, set_path
 from core.config.presets import load_preset, preset_path, save_preset
+from core.paths import builtin_presets_dir
 
 Out = pytest.CaptureFixture[str]
 
@@ -192,7 +193,7 @@ def test_the_lora_size_that_check_tells_is_that_of_the_file(
             assert lora_weights(job, detect(str(base_model))) == expected
 
 
-DEMO = next(iter(Path(cli.__file__).parents[1].glob("presets/demo/#demo.json")))
+DEMO = builtin_presets_dir() / "demo" / "#demo.json"
 
 
 def test_relative_paths_on_the_command_line_belong_to_the_current_folder(
@@ -204,7 +205,7 @@ def test_relative_paths_on_the_command_line_belong_to_the_current_folder(
 
 
 def test_groups_can_be_set_as_json(settings: list[str], capsys: Out) -> None:
-    from core.cli_job import build_job
+    from core.cli.job import build_job
 
     sets = [part for part in settings if part != "--set"]
     prompts = '[{"prompt": "a cat"}, {"prompt": "a dog", "seed": 5}]'

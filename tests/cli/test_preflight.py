@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from core.cli_job import build_job
+from core.cli.job import build_job
 from core.runs import preflight as module
 from core.runs.preflight import human_size, preflight
 

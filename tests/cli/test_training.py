@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from core.cli_demo import contact_sheet
+from core.cli.demo import contact_sheet
 from core.runs.events import EventLog, read_events
 from core.runs.folder import RunFolder
 from core.runs.history import summarize

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from core.cli_run import follow, freeze, tell_end
-from core.cli_text import print_problems, say
+from core.cli.run import follow, freeze, tell_end
+from core.cli.text import print_problems, say
 from core.errors import Problem
 from core.files import write_with
 from core.runs.events import after_resume, read_events

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from core.cli_job import build_job
-from core.cli_text import output, print_problems, say
+from core.cli.job import build_job
+from core.cli.text import output, print_problems, say
 from core.config.job import Job
 from core.errors import Problem, UserError
 from core.paths import default_runs_dir

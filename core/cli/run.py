@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.cli_job import build_job
-from core.cli_progress import Reporter, reporter
-from core.cli_text import messages, print_problems, say
+from core.cli.job import build_job
+from core.cli.progress import Reporter, reporter
+from core.cli.text import messages, print_problems, say
 from core.config.job import Job
 from core.errors import UserError, fail
 from core.paths import default_runs_dir

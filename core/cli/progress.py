@@ -17,7 +17,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from core.cli_text import duration, output, print_problems, problem_text, say
+from core.cli.text import duration, output, print_problems, problem_text, say
 from core.errors import Problem
 from core.worker import protocol
 
@@ -105,7 +105,7 @@ class JsonLines:
 
     def note(self, text: str) -> None:
         """Messages are no events; they go to stderr."""
-        from core.cli_text import messages
+        from core.cli.text import messages
 
         say(text, console=messages())
 

@@ -66,7 +66,7 @@ def command(function: Callable[..., int | None]) -> Callable[..., None]:
 
     @functools.wraps(function)
     def run(*arguments: Any, **options: Any) -> None:
-        from core.cli_text import print_problems
+        from core.cli.text import print_problems
 
         try:
             code = function(*arguments, **options) or DONE
@@ -112,7 +112,7 @@ def train(
     json: JsonEvents = False,
 ) -> int:
     """Train a LoRA. Ctrl-C stops with a checkpoint."""
-    from core.cli_run import train_target
+    from core.cli.run import train_target
 
     return train_target(target, sets or [], runs=runs, run_dir=run_dir, as_json=json)
 
@@ -127,7 +127,7 @@ def resume(
     json: JsonEvents = False,
 ) -> int:
     """Go on with a run that was stopped, or whose process died."""
-    from core.cli_run import resume_run
+    from core.cli.run import resume_run
 
     return resume_run(run_dir, checkpoint, as_json=json)
 
@@ -136,7 +136,7 @@ def resume(
 @command
 def check(target: Target, sets: Sets = None, runs: RunsDir = None, json: Json = False) -> int:
     """Say what would be trained, and everything that is wrong; load nothing heavy."""
-    from core.cli_check import check_target
+    from core.cli.check import check_target
 
     return check_target(target, sets or [], runs=runs, as_json=json)
 
@@ -151,7 +151,7 @@ def demo(
     json: JsonEvents = False,
 ) -> int:
     """Train the demo LoRA: a small model and a few pictures that come with Limner."""
-    from core.cli_demo import run_demo
+    from core.cli.demo import run_demo
 
     return run_demo(out, sets or [], as_json=json)
 
@@ -160,7 +160,7 @@ def demo(
 @command
 def presets_list(json: Json = False) -> int:
     """List all presets."""
-    from core.cli_show import show_presets
+    from core.cli.show import show_presets
 
     return show_presets(as_json=json)
 
@@ -173,7 +173,7 @@ def presets_show(
     json: Json = False,
 ) -> int:
     """Show what a preset sets."""
-    from core.cli_show import show_preset
+    from core.cli.show import show_preset
 
     return show_preset(target, full=full, as_json=json)
 
@@ -184,7 +184,7 @@ def presets_schema(
     json: Annotated[bool, typer.Option("--json", help="As JSON schema.")] = False,
 ) -> int:
     """List every setting with its range, default and meaning."""
-    from core.cli_show import show_schema
+    from core.cli.show import show_schema
 
     return show_schema(as_json=json)
 
@@ -196,7 +196,7 @@ def lora_info(
     json: Json = False,
 ) -> int:
     """Show what a LoRA file contains, from its header alone."""
-    from core.cli_show import show_lora
+    from core.cli.show import show_lora
 
     return show_lora(file, as_json=json)
 
@@ -205,10 +205,6 @@ def lora_info(
 @command
 def runs_list(runs: RunsDir = None, json: Json = False) -> int:
     """List earlier runs, newest first."""
-    from core.cli_show import show_runs
+    from core.cli.show import show_runs
 
     return show_runs(runs, as_json=json)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from core.cli_job import load_target
-from core.cli_text import output, print_problems, say
+from core.cli.job import load_target
+from core.cli.text import output, print_problems, say
 
 
 def print_json(data: Any) -> None:
