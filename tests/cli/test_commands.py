@@ -120,7 +120,7 @@ def test_check_says_what_would_be_trained(settings: list[str], pictures: Path, c
     assert call("check", "demo", *settings, "--json") == 0
     report = json.loads(capsys.readouterr().out)
     assert report["ok"]
-    assert report["plan"]["pictures"] == 5
+    assert report["plan"]["concepts"][0]["pictures"] == 5
     assert report["plan"]["total_steps"] == 4
     assert sum(report["plan"]["buckets"].values()) == 5
     assert report["base"]["family"] == "sd15"
