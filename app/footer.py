@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from PySide6.QtCore import QCoreApplication, QPoint, Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QPushButton, QWidget
 
@@ -48,7 +50,7 @@ class Footer(QFrame):
     def _show(self) -> None:
         watch = self._watch
         problems = watch.problems()
-        if watch.busy:
+        if watch.busy and watch.has_pictures():
             counted = self.tr("%1 of %2 pictures").replace("%1", str(watch.done))
             more = counted.replace("%2", str(watch.total)) if watch.total else ""
             text = self.tr("Looking at the pictures...")
@@ -57,7 +59,7 @@ class Footer(QFrame):
             self.summary.set_text(self._what_is_missing(problems))
         else:
             self.summary.set_text(summary_of(watch.forecast))
-        theme.set_role(self.summary, "muted" if watch.busy else "")
+        theme.set_role(self.summary, "muted" if watch.busy and watch.has_pictures() else "")
         self._show_problems(problems)
 
     def _what_is_missing(self, problems: list[Problem]) -> str:
@@ -102,12 +104,9 @@ class Footer(QFrame):
             kind = problem_kind(problem)
             title = problem.title
             shown = title if len(title) <= LONGEST else title[: LONGEST - 1].rstrip() + "…"
-            action = menu.addAction(
-                icon(ICONS[kind], ROLES[kind]),
-                shown.replace("&", "&&"),
-                lambda path=problem.setting: self.problemChosen.emit(path),
-            )
+            action = menu.addAction(icon(ICONS[kind], ROLES[kind]), shown.replace("&", "&&"))
             action.setToolTip(problem.sentence())
+            action.triggered.connect(partial(self.problemChosen.emit, problem.setting))
         if len(problems) > LISTED:
             rest = self.tr("and %n more", "", len(problems) - LISTED)
             menu.addAction(rest).setEnabled(False)

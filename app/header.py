@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QActionGroup
 from PySide6.QtWidgets import (
@@ -113,7 +115,8 @@ class Header(QFrame):
             ("light", self.tr("Light")),
             ("dark", self.tr("Dark")),
         ):
-            action = themes.addAction(text, lambda mode=mode: self.themeChosen.emit(mode))
+            action = themes.addAction(text)
+            action.triggered.connect(partial(self.themeChosen.emit, mode))
             action.setCheckable(True)
             action.setData(mode)
             action.setChecked(mode == theme.notifier().mode)
@@ -123,9 +126,8 @@ class Header(QFrame):
         chosen = prefs.text("language", "system")
         found = {"system": self.tr("As the system"), "en": "English", **i18n.languages()}
         for locale, text in found.items():
-            action = languages.addAction(
-                text, lambda locale=locale: self.languageChosen.emit(locale)
-            )
+            action = languages.addAction(text)
+            action.triggered.connect(partial(self.languageChosen.emit, locale))
             action.setCheckable(True)
             action.setChecked(locale == chosen)
             spoken.addAction(action)

@@ -71,6 +71,13 @@ class PlanWatch(QObject):
         self._delay.start()
         self.changed.emit()
 
+    def has_pictures(self) -> bool:
+        """Whether there is a folder to look into."""
+        return any(
+            concept["enabled"] and str(concept["path"]).strip()
+            for concept in self._state.get("concepts")
+        )
+
     def problems(self) -> list[Problem]:
         """Everything that is wrong: settings, base model, pictures; errors first."""
         found = self._state.problems()

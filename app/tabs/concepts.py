@@ -158,7 +158,6 @@ class ConceptsTab(SettingsPage):
         around.addWidget(self.empty)
         self.column.addLayout(around)
         self.list = CardList(state, LIST, lambda index: ConceptCard(index, state, self, scanner))
-        self.list.layout().setContentsMargins(theme.unit(1), 0, 0, 0)
         self.list.countChanged.connect(self._count_changed)
         scanner.updated.connect(self._summarise)
         state.changed.connect(self._value_changed)

@@ -39,7 +39,7 @@ class ModelTab(SettingsPage):
         if self._watch.missing:
             self.proposal.propose(
                 self._watch.sentence,
-                self.tr("Download when training starts"),
+                self.tr("Allow the download"),
                 lambda: self.state.set(ALLOW, True),
             )
         else:

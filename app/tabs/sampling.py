@@ -102,7 +102,6 @@ class SamplingTab(SettingsPage):
         theme.set_role(self.empty, "muted")
         self.column.addWidget(self.empty)
         self.list = CardList(state, LIST, lambda index: PromptCard(index, state, self))
-        self.list.layout().setContentsMargins(theme.unit(1), 0, 0, 0)
         self.list.countChanged.connect(lambda count: self.empty.setVisible(count == 0))
         self.empty.setVisible(not self.list.cards)
         self.column.addWidget(self.list)

@@ -187,7 +187,7 @@ class CardList(QWidget):
         self.cards: list[Card] = []
         self._open = -1
         self._column = QVBoxLayout(self)
-        self._column.setContentsMargins(0, 0, 0, 0)
+        self._column.setContentsMargins(theme.unit(theme.MARGIN), 0, 0, 0)
         self._column.setSpacing(theme.unit())
         self._mark = QFrame(self)
         self._mark.setProperty("role", "mark")

@@ -39,7 +39,9 @@ class Page(QScrollArea):
         """Scroll so that `widget` can be seen, once the layout has settled."""
 
         def scroll() -> None:
-            top = widget.mapTo(self.widget(), QPoint(0, 0)).y()
+            inside = self.widget()
+            assert inside is not None
+            top = widget.mapTo(inside, QPoint(0, 0)).y()
             self.ensureVisible(0, top + widget.height(), 0, theme.unit(4))
             self.ensureVisible(0, max(0, top - theme.unit(4)), 0, theme.unit(2))
 

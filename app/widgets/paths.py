@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,7 @@ class PathField(QWidget):
         menu = self.recent.menu()
         menu.clear()
         for path in prefs.recent(self._kind):
-            menu.addAction(path.replace("&", "&&"), lambda p=path: self.choose(p))
+            action = menu.addAction(path.replace("&", "&&"))
+            action.triggered.connect(partial(self.choose, path))
         if menu.isEmpty():
             menu.addAction(self.tr("Nothing chosen yet")).setEnabled(False)

@@ -39,7 +39,8 @@ class Proposal(QFrame):
 
     def propose(self, text: str, button: str, act: Callable[[], None]) -> None:
         """Show a sentence and a button that calls `act`."""
-        self.text.setText(text)
+        # A long path may break after its slashes rather than widen the page.
+        self.text.setText(text.replace("/", "/\u200b"))
         self.button.setText(button)
         self._act = act
         self.show()
