@@ -11,6 +11,7 @@ import atexit
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 from collections import deque
@@ -33,6 +34,7 @@ from core.worker.client import WorkerProcess, send_by_folder, why_it_died
 BATCH = 500
 BATCH_BYTES = 80 * 1024  # about as many events in the file
 LAST_LINES = 15
+SWITCH_SECONDS = 0.001
 LOOK_EVERY = 0.4  # every look takes the worker's lock for a moment
 
 
@@ -137,6 +139,9 @@ class TrainingThread(QThread):
 
     def run(self) -> None:
         """Deliver what is on disk, start the worker if asked to, follow it to its end."""
+        # While events are decoded here, the GUI thread gets the interpreter's lock within a
+        # millisecond instead of five: a frame takes the lock many times.
+        sys.setswitchinterval(SWITCH_SECONDS)
         try:
             self._work()
         except UserError as error:

@@ -191,20 +191,27 @@ class Numbers(QWidget):
         super().__init__()
         self.phase = Elided()
         self.bar = Bar("accent_text", 0.4)
-        self.speed = NumberLabel("00.0 steps/s", Qt.AlignmentFlag.AlignRight, role="")
-        self.finish = NumberLabel("finishes 00:00", Qt.AlignmentFlag.AlignRight, role="")
+        self.speed = NumberLabel("00.0 steps/s", role="")
+        self.finish = NumberLabel("finishes 00:00", Qt.AlignmentFlag.AlignHCenter, role="")
         self.memory = NumberLabel("00.0 GB", Qt.AlignmentFlag.AlignRight)
         self.memory.setToolTip(self.tr("Memory that the training uses"))
+        self.phase.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        busy = QHBoxLayout()
+        busy.setSpacing(theme.unit(1))
+        busy.addWidget(self.phase, 2)
+        busy.addWidget(self.bar, 1)
         row = QHBoxLayout()
         row.setSpacing(theme.unit(1))
-        row.addWidget(self.phase, 1)
-        for label in (self.speed, self.finish, self.memory):
-            row.addWidget(label)
+        row.addWidget(self.speed)
+        row.addStretch(1)
+        row.addWidget(self.finish)
+        row.addStretch(1)
+        row.addWidget(self.memory)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(theme.unit(0.5))
+        layout.addLayout(busy)
         layout.addLayout(row)
-        layout.addWidget(self.bar)
 
     def show_view(self, view: RunView) -> None:
         """Show the run as it is now."""
@@ -234,13 +241,12 @@ class Numbers(QWidget):
             "saving": self.tr("Saving"),
             "paused": self.tr("Paused, the GPU's memory is free"),
         }[phase.name]
+        more = f" · {phase.text}" if phase.text and phase.text != words else ""
         if phase.name == "training" and view.epoch:
             words = self.tr("Training, epoch {0}").format(int(view.epoch) + 1)
-        if phase.total and phase.name != "training":
+        elif phase.total and phase.name != "training":
             words += f" {phase.done} / {phase.total}"
-        if phase.text:
-            words += f" · {phase.text}"
-        return words
+        return words + more
 
     def sizeHint(self) -> QSize:
         return QSize(theme.unit(40), super().sizeHint().height())
