@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QResizeEvent, QTextCursor
+from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtGui import QResizeEvent, QShowEvent, QTextCursor
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -91,7 +91,11 @@ class LogView(QWidget):
             self._cards.append(card)
         self._none.setVisible(not self._cards)
         self._scroll.setVisible(bool(self._cards))
-        self._fit_cards()
+        self._fit_later()
+
+    def _fit_later(self) -> None:
+        # The cards know their heights only after they have got their width.
+        QTimer.singleShot(0, self, self._fit_cards)
 
     def _fit_cards(self) -> None:
         """No taller than the cards need; the log gets the rest."""
@@ -102,7 +106,11 @@ class LogView(QWidget):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        self._fit_cards()
+        self._fit_later()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self._fit_later()
 
     def add_lines(self, lines: list[str]) -> None:
         """Append lines; the view follows unless somebody scrolled back."""
@@ -126,7 +134,7 @@ class LogView(QWidget):
         role = "error" if error else "warning"
         card = QFrame()
         theme.set_role(card, "card")
-        card.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        card.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
         icon = QLabel()
         name = "circle-alert" if error else "triangle-alert"
         icon.setPixmap(icons.pixmap(name, theme.unit(2), role, self.devicePixelRatioF()))

@@ -10,6 +10,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout
 
 from app import icons, theme
+from app.run_panel.flow import FlowLayout
 from app.run_panel.parts import monospaced, tool_button
 
 Kind = Literal["good", "info", "warning", "error"]
@@ -43,7 +44,7 @@ class Notice(QFrame):
     def __init__(self) -> None:
         super().__init__()
         theme.set_role(self, "card")
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
         self._icon = QLabel()
         self._icon.setAlignment(Qt.AlignmentFlag.AlignTop)
         self._title = QLabel()
@@ -59,8 +60,7 @@ class Notice(QFrame):
         self._lines.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.close_button = tool_button("x", self.tr("Put this message away"))
         self.close_button.clicked.connect(self.waved_off)
-        self._buttons = QHBoxLayout()
-        self._buttons.setSpacing(theme.unit(0.5))
+        self._buttons = FlowLayout(theme.unit(0.5))
         texts = QVBoxLayout()
         texts.setSpacing(theme.unit(0.5))
         for label in (self._title, self._detail, self._lines):
@@ -110,8 +110,6 @@ class Notice(QFrame):
                 button.setIcon(icons.icon(action.icon))
             button.clicked.connect(lambda _=False, do=action.do: do())
             self._buttons.addWidget(button)
-        if actions:
-            self._buttons.addStretch(1)
         self.show()
 
     def clear(self) -> None:

@@ -27,6 +27,8 @@ from app.widgets.labels import Elided
 from core.worker import protocol
 
 PAGES = ("images", "scroll-text", "history")
+# Their count is that of the steps, which the header shows.
+UNCOUNTED = ("training", "paused")
 STATE_ROLES: dict[State, str] = {
     "idle": "muted",
     "starting": "accent_text",
@@ -218,7 +220,7 @@ class Numbers(QWidget):
         alive = view.state in ("starting", "running", "paused", "stopping")
         phase = view.phase if alive else None
         self.phase.set_text(self._phase_words(phase, view))
-        counted = phase is not None and phase.total > 0 and phase.name != "training"
+        counted = phase is not None and phase.total > 0 and phase.name not in UNCOUNTED
         self.bar.set_share(phase.done / phase.total if counted and phase else None)
         speed = view.speed()
         self.speed.setText(speed_text(speed) if speed else "")
@@ -239,12 +241,12 @@ class Numbers(QWidget):
             "training": self.tr("Training"),
             "sampling": self.tr("Drawing samples"),
             "saving": self.tr("Saving"),
-            "paused": self.tr("Paused, the GPU's memory is free"),
+            "paused": self.tr("Paused, its memory is free"),
         }[phase.name]
         more = f" · {phase.text}" if phase.text and phase.text != words else ""
         if phase.name == "training" and view.epoch:
             words = self.tr("Training, epoch {0}").format(int(view.epoch) + 1)
-        elif phase.total and phase.name != "training":
+        elif phase.total and phase.name not in UNCOUNTED:
             words += f" {phase.done} / {phase.total}"
         return words + more
 

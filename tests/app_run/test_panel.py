@@ -316,6 +316,11 @@ def test_warnings_lead_to_their_settings(qtbot: QtBot, panel: RunPanel, runs: Pa
     with qtbot.waitSignal(panel.settingRequested) as asked:
         link.click()
     assert asked.args == ["concepts.0.prompt.source"]
+
+    def fits() -> bool:
+        return panel.log._scroll.viewport().height() >= panel.log._list.height()
+
+    until(qtbot, fits)
     assert "made 4 buckets" in panel.log.text.toPlainText()
     assert "1 warning" in panel.header._pages.button(LOG).toolTip()
 
@@ -422,6 +427,12 @@ def test_nothing_is_cut_off_at_the_smallest_size(
     for label in (panel.header.step, panel.numbers.finish, panel.numbers.memory):
         assert label.width() >= label.fontMetrics().horizontalAdvance(label.text())
         assert label.isVisible() and panel.rect().contains(label.geometry().center())
+    for button in panel.notice.buttons().values():
+        assert button.width() >= button.sizeHint().width()
+        assert panel.notice.rect().contains(button.geometry())
+    for text in panel.notice.findChildren(QLabel):
+        if text.isVisible() and text.wordWrap():
+            assert text.height() >= text.heightForWidth(text.width())
     for widget in (panel.gallery.picture, panel.plot, panel.numbers, panel.gallery.slider):
         corner = widget.mapTo(panel, widget.rect().bottomRight())
         assert panel.rect().contains(corner), type(widget).__name__
