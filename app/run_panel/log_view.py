@@ -39,7 +39,7 @@ class LogView(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._cards: list[QWidget] = []
-        self._shown = 0
+        self._problems: list[Told] = []
         self._list = QWidget()
         theme.set_role(self._list, "page")
         self._column = QVBoxLayout(self._list)
@@ -67,6 +67,7 @@ class LogView(QWidget):
         layout.addWidget(self._scroll, 2)
         layout.addWidget(self.text, 3)
         self._scroll.hide()
+        theme.notifier().changed.connect(self._retheme)
 
     def show_run(self, problems: list[Told], lines: list[str]) -> None:
         """Show another run's warnings and log."""
@@ -85,6 +86,7 @@ class LogView(QWidget):
                 card.hide()
                 card.deleteLater()
             self._cards.clear()
+        self._problems = list(problems)
         for problem in problems[len(self._cards) : MOST_CARDS]:
             card = self._card(problem)
             self._column.insertWidget(self._column.count() - 1, card)
@@ -92,6 +94,11 @@ class LogView(QWidget):
         self._none.setVisible(not self._cards)
         self._scroll.setVisible(bool(self._cards))
         self._fit_later()
+
+    def _retheme(self) -> None:
+        problems = self._problems
+        self.set_problems([])
+        self.set_problems(problems)
 
     def _fit_later(self) -> None:
         # The cards know their heights only after they have got their width.

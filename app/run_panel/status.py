@@ -222,13 +222,12 @@ class Numbers(QWidget):
         self.phase.set_text(self._phase_words(phase, view))
         counted = phase is not None and phase.total > 0 and phase.name not in UNCOUNTED
         self.bar.set_share(phase.done / phase.total if counted and phase else None)
-        speed = view.speed()
+        speed = view.speed() if alive else None
         self.speed.setText(speed_text(speed) if speed else "")
         left = view.seconds_left()
         self.finish.setText(finish_text(left) if left is not None else "")
         took = view.duration()
         if not alive and took:
-            self.speed.setText("")
             self.finish.setText(self.tr("took {0}").format(duration_text(took)))
         self.memory.setText(memory_text(view.memory) if view.memory else "")
 
