@@ -7,11 +7,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+from core.config.model import Model
 from core.errors import UserError, fail
 from core.families import hub
 from core.families.base import BaseModelFile, PredictionType
 from core.families.header import PICKLE_SUFFIXES, Header, pickle_refused, read_header
-from core.families.kinds import kind_of
+from core.families.kinds import VAE, kind_of
 
 # Facts about SD 1.x single files: 64 latents of 8 pixels; three halvings in the UNet.
 _SD15_RESOLUTION = 512
@@ -205,6 +206,49 @@ def weight_files(part: Path) -> list[Path]:
         if file.suffix.lower() in PICKLE_SUFFIXES:
             raise pickle_refused(file)
     raise missing(part / f"{stem}.safetensors")
+
+
+def vae_files(path: Path) -> tuple[list[Path], str, Path | None]:
+    """The VAE that a user chose: its weight files, what its tensors' names begin with, its config.
+
+    path: a file (a VAE alone or a whole checkpoint, both without a config), a VAE's folder or a
+    whole model's. Raises UserError as `detect` does, and `vae_unsuitable`.
+    """
+    if path.is_dir():
+        folder = path / "vae" if (path / "vae").is_dir() else path
+        files = weight_files(folder)
+        for file in files:
+            read_header(file)
+        read_json(folder / "config.json")
+        return files, "", folder / "config.json"
+    names = read_header(path).shapes
+    prefix = VAE if any(name.startswith(VAE) for name in names) else ""
+    if not any(name.startswith(f"{prefix}decoder.") for name in names):
+        raise fail(
+            "vae_unsuitable",
+            f"{path.name} is no VAE; choose another file under model.vae.",
+            file=str(path),
+            setting="model.vae",
+        )
+    return [path], prefix, None
+
+
+def schedule_of(settings: Model, base: BaseModelFile) -> tuple[PredictionType, bool]:
+    """What the model predicts, and whether its noise schedule ends in pure noise.
+
+    As the settings say, or else the model. Raises UserError `ztsnr_needs_v_prediction`.
+    """
+    asked, terminal = settings.prediction_type, settings.zero_terminal_snr
+    prediction = base.prediction_type if asked == "auto" else asked
+    zero_snr = base.zero_terminal_snr if terminal == "auto" else terminal == "on"
+    if zero_snr and prediction == "epsilon":
+        raise fail(
+            "ztsnr_needs_v_prediction",
+            "Zero terminal SNR cannot work with epsilon prediction, which this model uses; "
+            "switch it off or choose v-prediction.",
+            setting="model.zero_terminal_snr",
+        )
+    return prediction, zero_snr
 
 
 def _shards(index: Path) -> list[Path]:

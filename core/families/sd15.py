@@ -21,8 +21,7 @@ from PIL import Image
 from core.errors import fail
 from core.families import clip_text, ldm_keys
 from core.families.base import BaseModelFile, FamilyInfo, NoiseSchedule, PredictionType
-from core.families.detect import read_json, weight_files
-from core.families.header import read_header
+from core.families.detect import read_json, vae_files, weight_files
 from core.families.kinds import CLIP, UNET, VAE
 from core.families.schedule import noise_schedule
 from core.families.tiny import build_tiny_sd15
@@ -266,26 +265,8 @@ def _open(file: BaseModelFile, vae: Path | None, stack: ExitStack) -> _Sources:
 
 def _open_vae(path: Path, stack: ExitStack, bundled: Path) -> tuple[Tensors, Path]:
     """Weights and settings of a VAE chosen by the user: a file, its folder or a whole model."""
-    if path.is_dir():
-        folder = path / "vae" if (path / "vae").is_dir() else path
-        return Tensors(_vae_files(folder), stack), folder / "config.json"
-    names = read_header(path).shapes
-    prefix = VAE if any(name.startswith(VAE) for name in names) else ""
-    if not any(name.startswith(f"{prefix}decoder.") for name in names):
-        raise fail(
-            "vae_unsuitable",
-            f"{path.name} is no VAE; choose another file under model.vae.",
-            file=str(path),
-            setting="model.vae",
-        )
-    return Tensors([path], stack, prefix), bundled / "vae" / "config.json"
-
-
-def _vae_files(folder: Path) -> list[Path]:
-    files = weight_files(folder)
-    for file in files:
-        read_header(file)
-    return files
+    files, prefix, config = vae_files(path)
+    return Tensors(files, stack, prefix), config or bundled / "vae" / "config.json"
 
 
 def _load_unet(sources: _Sources, dtype: torch.dtype, device: torch.device) -> Any:

@@ -6,6 +6,7 @@ Loads nothing heavy: headers, folders and caption files only. No torch.
 from __future__ import annotations
 
 import math
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,9 +16,9 @@ from core.config.job import Job
 from core.data.estimate import latent_cache_bytes
 from core.data.plan import make_plan
 from core.data.types import Plan
-from core.errors import Problem, UserError, fail
+from core.errors import Problem, Severity, UserError, fail
 from core.families.base import BaseModelFile
-from core.families.detect import detect, weight_files
+from core.families.detect import detect, read_json, schedule_of, vae_files, weight_files
 from core.families.header import read_header
 from core.families.hub import is_hub_id
 
@@ -83,6 +84,7 @@ def preflight(
     step = base.bucket_step if base else _FAMILY_STEP
     plan = make_plan(job, bucket_step=step, progress=progress, check_stop=check_stop)
     problems += plan.problems
+    problems += _output_problems(job)
     disk = disk_need(job, base, plan) if base else None
     if disk is not None and runs is not None:
         problems += _space_problems(disk, runs)
@@ -101,7 +103,7 @@ def _base(job: Job, problems: list[Problem]) -> BaseModelFile | None:
                 f"{job.model.family}; set it to automatic.",
                 setting="model.family",
             )
-        _look_at_vae(job)
+        _look_at_settings(job, base, problems)
         return base
     except UserError as error:
         problem = error.problem
@@ -125,15 +127,79 @@ def _will_be_fetched(job: Job) -> bool:
     return job.model.allow_download and is_hub_id(name) and not Path(name).exists()
 
 
+def _look_at_settings(job: Job, base: BaseModelFile, problems: list[Problem]) -> None:
+    """Add what does not fit the base model, which loading would refuse only much later."""
+    looks: tuple[Callable[[], object], ...] = (
+        lambda: schedule_of(job.model, base),
+        lambda: _look_at_vae(job),
+        lambda: _look_at_clip_skip(job, base),
+    )
+    for look in looks:
+        try:
+            look()
+        except UserError as error:
+            problems += error.problems
+
+
 def _look_at_vae(job: Job) -> None:
     vae = job.model.vae.strip()
-    if vae and not Path(vae).exists():
+    if not vae:
+        return
+    if not Path(vae).exists():
         raise fail(
             "vae_not_found",
             f"The VAE {vae} does not exist; choose another or leave it empty.",
             setting="model.vae",
             file=vae,
         )
+    try:
+        vae_files(Path(vae))
+    except UserError as error:
+        raise UserError(*[replace(p, setting="model.vae") for p in error.problems]) from error
+
+
+def _look_at_clip_skip(job: Job, base: BaseModelFile) -> None:
+    if base.layout != "diffusers":
+        return
+    layers = read_json(base.path / "text_encoder" / "config.json").get("num_hidden_layers", 12)
+    if isinstance(layers, int) and job.model.clip_skip >= layers:
+        raise fail(
+            "clip_skip_too_large",
+            f"model.clip_skip is {job.model.clip_skip}, but the text encoder has only {layers} "
+            "layers; lower it.",
+            setting="model.clip_skip",
+        )
+
+
+def _output_problems(job: Job) -> list[Problem]:
+    """What will keep the finished LoRA from being copied to `model.output`."""
+    if not job.model.output.strip():
+        return []
+    output = Path(job.model.output.strip()).expanduser()
+    if output.is_dir():
+        wrong = f"The LoRA file {output} is a folder; write the name of a file in it."
+        return [_output_problem(wrong, output, "error")]
+    folder = output.parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir():
+        wrong = f"The LoRA file cannot lie in {folder}, which is a file; choose a folder."
+        return [_output_problem(wrong, output, "error")]
+    if not os.access(folder, os.W_OK):
+        wrong = f"The LoRA cannot be copied to {output}, because {folder} may not be written."
+        return [_output_problem(wrong, output, "warning")]
+    return []
+
+
+def _output_problem(title: str, output: Path, severity: Severity) -> Problem:
+    return Problem(
+        code="output_unwritable",
+        title=title,
+        severity=severity,
+        hint="It is kept in the run's folder all the same." if severity == "warning" else "",
+        setting="model.output",
+        file=str(output),
+    )
 
 
 def disk_need(job: Job, base: BaseModelFile, plan: Plan) -> DiskNeed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
@@ -112,6 +113,8 @@ def hand_out(session: Session) -> Path | None:
 
 
 def _move_foreign_aside(output: Path, run_name: str) -> Path | None:
+    if output.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(output))
     if not output.exists():
         return None
     try:

@@ -15,7 +15,7 @@ from core.data.plan import make_plan
 from core.data.types import Plan
 from core.errors import Problem, UserError, fail
 from core.families.base import BaseModelFile, LoadedModel
-from core.families.detect import detect
+from core.families.detect import detect, schedule_of
 from core.families.registry import family
 from core.lora.inject import Adapter, inject
 from core.runs.folder import RunFolder
@@ -223,17 +223,7 @@ def warning_of(problem: Problem) -> protocol.Warning:
 
 def _load(job: Job, base: BaseModelFile, compute: Compute) -> LoadedModel:
     settings = job.model
-    asked = settings.prediction_type
-    prediction = base.prediction_type if asked == "auto" else asked
-    terminal = settings.zero_terminal_snr
-    zero_snr = base.zero_terminal_snr if terminal == "auto" else terminal == "on"
-    if zero_snr and prediction == "epsilon":
-        raise fail(
-            "ztsnr_needs_v_prediction",
-            "Zero terminal SNR cannot work with epsilon prediction, which this model uses; "
-            "switch it off or choose v-prediction.",
-            setting="model.zero_terminal_snr",
-        )
+    prediction, zero_snr = schedule_of(settings, base)
     return family(base.family).load(
         base,
         vae=Path(settings.vae) if settings.vae.strip() else None,

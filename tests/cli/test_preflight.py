@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from core.cli.job import build_job
 from core.runs import preflight as module
@@ -57,6 +59,53 @@ def test_a_missing_file_is_not_fetched(found: Any, tmp_path: Path) -> None:
 def test_a_missing_vae(found: Any) -> None:
     result = found("model.vae=none.safetensors")
     assert [(p.code, p.setting) for p in result.errors] == [("vae_not_found", "model.vae")]
+
+
+def test_a_vae_that_is_none(found: Any, tmp_path: Path) -> None:
+    page = tmp_path / "page.safetensors"
+    page.write_text("<!DOCTYPE html><html>please log in</html>")
+    lora = tmp_path / "lora.safetensors"
+    save_file({"a.lora_down.weight": torch.zeros(2, 2)}, lora)
+    for file, code in [
+        (page, "base_html"),
+        (lora, "vae_unsuitable"),
+        (tmp_path, "base_incomplete"),
+    ]:
+        result = found(f"model.vae={file}")
+        assert [(p.code, p.setting) for p in result.errors] == [(code, "model.vae")]
+
+
+def test_a_vae_in_each_of_its_forms(found: Any, base_model: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "vae.safetensors"
+    save_file({"decoder.conv_in.weight": torch.zeros(2, 2)}, alone)
+    for choice in (alone, base_model, base_model / "vae"):
+        assert found(f"model.vae={choice}").errors == []
+
+
+def test_settings_that_the_base_model_cannot_follow_are_told_together(found: Any) -> None:
+    result = found("model.zero_terminal_snr=on", "model.clip_skip=11")
+    assert [(p.code, p.setting) for p in result.errors] == [
+        ("ztsnr_needs_v_prediction", "model.zero_terminal_snr"),
+        ("clip_skip_too_large", "model.clip_skip"),
+    ]
+    assert found("model.zero_terminal_snr=on", "model.prediction_type=v_prediction").errors == []
+    assert found("model.clip_skip=1").errors == []
+
+
+def test_an_output_that_cannot_be_written(
+    found: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "folder.safetensors").mkdir()
+    (tmp_path / "file").touch()
+    for name in ("folder.safetensors", "file/lora.safetensors"):
+        result = found(f"model.output={tmp_path / name}")
+        assert [(p.code, p.setting) for p in result.errors] == [
+            ("output_unwritable", "model.output")
+        ]
+    good = f"model.output={tmp_path / 'new' / 'lora.safetensors'}"
+    assert codes(found(good)) == [("captions_missing", "warning")]
+    monkeypatch.setattr(module.os, "access", lambda *_: False)
+    assert ("output_unwritable", "warning") in codes(found(good))
 
 
 def test_base_and_pictures_are_told_together(found: Any, tmp_path: Path) -> None:

@@ -135,12 +135,17 @@ def test_the_output_is_written_and_never_over_another_file(make_job, run_trainer
     assert "output_moved_aside" in [w.code for w in run.of("warning")]
 
 
-def test_an_output_that_cannot_be_written_is_a_warning(make_job, run_trainer, tmp_path) -> None:
+@pytest.mark.parametrize("output", ["file/x.safetensors", "folder.safetensors"])
+def test_an_output_that_cannot_be_written_is_a_warning(
+    make_job, run_trainer, tmp_path, output: str
+) -> None:
     (tmp_path / "file").write_text("in the way")
-    job = make_job(model__output=str(tmp_path / "file" / "x.safetensors"), training__max_steps=1)
+    (tmp_path / "folder.safetensors").mkdir()
+    job = make_job(model__output=str(tmp_path / output), training__max_steps=1)
     run = run_trainer(job)
     assert run.outcome.status == "finished" and run.outcome.lora is not None
     assert "output_unwritable" in [w.code for w in run.of("warning")]
+    assert (tmp_path / "folder.safetensors").is_dir()
 
 
 @pytest.mark.parametrize("phase", ["loading", "caching", "sampling"])
