@@ -237,145 +237,219 @@ def _palette(c: Colours) -> QPalette:
     return palette
 
 
+@dataclass(frozen=True)
+class _Sizes:
+    """Lengths of the style sheet in pixels, text sizes in points."""
+
+    u: int
+    half: int
+    third: int
+    inner: int
+    radius: int
+    box: int
+    small: float
+    title: float
+    states: str
+
+
 def _sheet(c: Colours) -> str:
     """The style sheet: flat surfaces and their hover, focus, disabled and error states."""
-    states = (resources_dir() / "icons" / "states").as_posix()
     u = unit()
-    small, title = _points("small"), _points("title")
-    half, third, radius = max(2, u // 2), max(2, u // 3), max(3, round(u * 0.55))
-    box = round(u * 1.9)
-    inner = max(2, round(u * 0.48))
+    sizes = _Sizes(
+        u=u,
+        half=max(2, u // 2),
+        third=max(2, u // 3),
+        inner=max(2, round(u * 0.48)),
+        radius=max(3, round(u * 0.55)),
+        box=round(u * 1.9),
+        small=_points("small"),
+        title=_points("title"),
+        states=(resources_dir() / "icons" / "states").as_posix(),
+    )
+    parts = (
+        _labels_and_cards,
+        _lines,
+        _combos,
+        _buttons,
+        _checks,
+        _tabs,
+        _scrolling,
+        _lists,
+    )
+    return "\n".join(part(c, sizes) for part in parts)
+
+
+def _labels_and_cards(c: Colours, z: _Sizes) -> str:
+    """Labels and frames by their role."""
     return f"""
 QToolTip {{ color: {c.text}; background: {c.raised}; border: 1px solid {c.border_strong};
-    padding: {half}px; }}
+    padding: {z.half}px; }}
 QLabel[role="muted"] {{ color: {c.muted}; }}
-QLabel[role="small"] {{ color: {c.muted}; font-size: {small:.1f}pt; }}
-QLabel[role="title"] {{ font-size: {title:.1f}pt; font-weight: 600; }}
+QLabel[role="small"] {{ color: {c.muted}; font-size: {z.small:.1f}pt; }}
+QLabel[role="title"] {{ font-size: {z.title:.1f}pt; font-weight: 600; }}
+QLabel:disabled {{ color: {c.disabled}; }}
 QLabel[role="group"] {{ font-weight: 600; }}
-QLabel[role="error"] {{ color: {c.error}; font-size: {small:.1f}pt; }}
-QLabel[role="warning"] {{ color: {c.warning}; font-size: {small:.1f}pt; }}
-QLabel[role="good"] {{ color: {c.good}; font-size: {small:.1f}pt; }}
+QLabel[role="error"] {{ color: {c.error}; font-size: {z.small:.1f}pt; }}
+QLabel[role="warning"] {{ color: {c.warning}; font-size: {z.small:.1f}pt; }}
+QLabel[role="good"] {{ color: {c.good}; font-size: {z.small:.1f}pt; }}
 QFrame[role="line"] {{ background: {c.border}; border: none; }}
 QFrame[role="card"] {{ background: {c.raised}; border: 1px solid {c.border};
-    border-radius: {radius + 2}px; }}
+    border-radius: {z.radius + 2}px; }}
 QFrame[role="card"][selected="true"] {{ border: 1px solid {c.accent}; }}
 QFrame[role="card"]:hover {{ border-color: {c.border_strong}; }}
 QFrame[role="card"][selected="true"]:hover {{ border-color: {c.accent}; }}
 QFrame[role="card"][focused="true"] {{ border: 1px solid {c.accent}; }}
 QFrame[role="mark"] {{ background: {c.accent}; border: none; }}
-QFrame[role="proposal"] {{ background: {c.accent_soft}; border: none; border-radius: {radius}px; }}
+QFrame[role="proposal"] {{ background: {c.accent_soft}; border: none;
+    border-radius: {z.radius}px; }}
 QFrame[role="drop"] {{ background: transparent; border: 2px dashed {c.border_strong};
-    border-radius: {radius * 2}px; }}
+    border-radius: {z.radius * 2}px; }}
 QFrame[role="drop"][over="true"] {{ border-color: {c.accent}; background: {c.accent_soft}; }}
-QFrame[flash="true"] {{ background: {c.accent_soft}; border-radius: {radius}px; }}
+QFrame[flash="true"] {{ background: {c.accent_soft}; border-radius: {z.radius}px; }}
 QFrame[role="bar"] {{ background: {c.raised}; border: none; }}
+"""
 
+
+def _lines(c: Colours, z: _Sizes) -> str:
+    """Lines of text and longer texts."""
+    return f"""
 QLineEdit, QPlainTextEdit {{ background: {c.field}; border: 1px solid {c.border};
-    border-radius: {radius}px; padding: {inner}px {half + 1}px;
+    border-radius: {z.radius}px; padding: {z.inner}px {z.half + 1}px;
     selection-background-color: {c.accent}; selection-color: {c.on_accent}; }}
-QPlainTextEdit {{ padding: {inner + 1}px {half + 3}px {inner - 1}px {half + 3}px; }}
+QPlainTextEdit {{ padding: {z.inner + 1}px {z.half + 3}px {z.inner - 1}px {z.half + 3}px; }}
 QLineEdit:hover, QPlainTextEdit:hover {{ border-color: {c.border_strong}; }}
 QLineEdit:focus, QPlainTextEdit:focus {{ border-color: {c.accent}; }}
 QLineEdit:disabled, QPlainTextEdit:disabled {{ color: {c.disabled}; background: {c.window}; }}
 *[state="error"] {{ border: 1px solid {c.error}; }}
 *[state="warning"] {{ border: 1px solid {c.warning}; }}
+"""
 
-QComboBox {{ background: {c.field}; border: 1px solid {c.border}; border-radius: {radius}px;
-    padding: {inner}px {half + 1}px; padding-right: {u * 3}px; }}
+
+def _combos(c: Colours, z: _Sizes) -> str:
+    """Combo boxes and their lists."""
+    return f"""
+QComboBox {{ background: {c.field}; border: 1px solid {c.border}; border-radius: {z.radius}px;
+    padding: {z.inner}px {z.half + 1}px; padding-right: {z.u * 3}px; }}
 QComboBox:hover {{ border-color: {c.border_strong}; }}
 QComboBox:focus, QComboBox:on {{ border-color: {c.accent}; }}
 QComboBox:disabled {{ color: {c.disabled}; background: {c.window}; }}
-QComboBox::drop-down {{ border: none; width: {u * 2 + half}px; subcontrol-position: right center; }}
-QComboBox::down-arrow {{ image: url({states}/chevron.svg); width: {u + half}px;
-    height: {u + half}px; }}
+QComboBox::drop-down {{ border: none; width: {z.u * 2 + z.half}px;
+    subcontrol-position: right center; }}
+QComboBox::down-arrow {{ image: url({z.states}/chevron.svg); width: {z.u + z.half}px;
+    height: {z.u + z.half}px; }}
 QComboBox QAbstractItemView {{ background: {c.field}; border: 1px solid {c.border_strong};
-    padding: {third}px; outline: none; }}
-QComboBox QAbstractItemView::item {{ min-height: {u * 3}px; padding: 0 {half}px; }}
+    padding: {z.third}px; outline: none; }}
+QComboBox QAbstractItemView::item {{ min-height: {z.u * 3}px; padding: 0 {z.half}px; }}
 QComboBox QAbstractItemView::item:selected, QComboBox QAbstractItemView::item:hover {{
     background: {c.accent}; color: {c.on_accent}; }}
+"""
 
+
+def _buttons(c: Colours, z: _Sizes) -> str:
+    """Push buttons and tool buttons."""
+    return f"""
 QPushButton {{ background: {c.raised}; border: 1px solid {c.border_strong};
-    border-radius: {radius}px; padding: {half}px {u + half}px; }}
+    border-radius: {z.radius}px; padding: {z.half}px {z.u + z.half}px; }}
 QPushButton:hover {{ background: {c.hover}; }}
 QPushButton:pressed {{ background: {c.pressed}; }}
 QPushButton:focus {{ border-color: {c.accent}; }}
 QPushButton:disabled {{ color: {c.disabled}; border-color: {c.border}; background: {c.window}; }}
 QPushButton[role="primary"] {{ background: {c.accent}; color: {c.on_accent};
-    border-color: {c.accent}; font-weight: 600; padding: {half}px {u * 2 + half}px; }}
+    border-color: {c.accent}; font-weight: 600; padding: {z.half}px {z.u * 2 + z.half}px; }}
 QPushButton[role="primary"]:hover {{ background: {c.accent_hover}; }}
 QPushButton[role="primary"]:pressed {{ background: {c.accent}; }}
 QPushButton[role="primary"]:focus {{ border-color: {c.text}; }}
 QPushButton[role="primary"]:disabled {{ background: {c.hover}; color: {c.disabled};
     border-color: {c.border}; }}
 QPushButton[role="link"] {{ background: transparent; border: 1px solid transparent;
-    color: {c.accent_text}; padding: {third - 1}px {half}px; text-align: left; }}
+    color: {c.accent_text}; padding: {z.third - 1}px {z.half}px; text-align: left; }}
 QPushButton[role="link"]:hover {{ background: {c.hover}; }}
 QPushButton[role="link"]:focus {{ border-color: {c.accent}; }}
 QPushButton[role="link"]:disabled {{ color: {c.disabled}; }}
-QPushButton[role="segment"] {{ border-radius: 0; padding: {half}px {u + half}px; }}
-QPushButton[role="segment"][side="left"] {{ border-top-left-radius: {radius}px;
-    border-bottom-left-radius: {radius}px; border-right: none; }}
-QPushButton[role="segment"][side="right"] {{ border-top-right-radius: {radius}px;
-    border-bottom-right-radius: {radius}px; }}
+QPushButton[role="segment"] {{ border-radius: 0; padding: {z.half}px {z.u + z.half}px; }}
+QPushButton[role="segment"][side="left"] {{ border-top-left-radius: {z.radius}px;
+    border-bottom-left-radius: {z.radius}px; border-right: none; }}
+QPushButton[role="segment"][side="right"] {{ border-top-right-radius: {z.radius}px;
+    border-bottom-right-radius: {z.radius}px; }}
 QPushButton[role="segment"]:checked {{ background: {c.accent_soft}; color: {c.accent_text};
     font-weight: 600; }}
 QToolButton {{ background: transparent; border: 1px solid transparent;
-    border-radius: {radius}px; padding: {third}px; }}
+    border-radius: {z.radius}px; padding: {z.third}px; }}
 QToolButton:hover {{ background: {c.hover}; }}
 QToolButton:pressed, QToolButton:checked {{ background: {c.pressed}; }}
 QToolButton:focus {{ border-color: {c.accent}; }}
 QToolButton::menu-indicator {{ image: none; width: 0; }}
+"""
 
-QCheckBox {{ spacing: {u}px; }}
-QCheckBox::indicator {{ width: {box}px; height: {box}px; border: 1px solid {c.border_strong};
-    border-radius: {max(3, radius - 1)}px; background: {c.field}; }}
+
+def _checks(c: Colours, z: _Sizes) -> str:
+    """Check boxes."""
+    return f"""
+QCheckBox {{ spacing: {z.u}px; }}
+QCheckBox::indicator {{ width: {z.box}px; height: {z.box}px; border: 1px solid {c.border_strong};
+    border-radius: {max(3, z.radius - 1)}px; background: {c.field}; }}
 QCheckBox::indicator:hover {{ border-color: {c.accent}; }}
 QCheckBox::indicator:checked {{ background: {c.accent}; border-color: {c.accent};
-    image: url({states}/check.svg); }}
+    image: url({z.states}/check.svg); }}
 QCheckBox::indicator:disabled {{ background: {c.window}; border-color: {c.border}; }}
 QCheckBox::indicator:checked:disabled {{ background: {c.disabled}; }}
 QCheckBox::indicator:focus {{ border: 2px solid {c.accent_text}; }}
+"""
 
+
+def _tabs(c: Colours, z: _Sizes) -> str:
+    """Tabs."""
+    return f"""
 QTabWidget::pane {{ border: none; border-top: 1px solid {c.border}; }}
 QTabBar {{ qproperty-drawBase: 0; }}
 QTabBar::tab {{ background: transparent; color: {c.muted}; border: none;
-    border-bottom: 2px solid transparent; padding: {u}px {u * 2}px {u - 2}px {u * 2}px; }}
+    border-bottom: 2px solid transparent; padding: {z.u}px {z.u * 2}px {z.u - 2}px {z.u * 2}px; }}
 QTabBar::tab:hover {{ color: {c.text}; }}
 QTabBar::tab:selected {{ color: {c.text}; border-bottom-color: {c.accent}; }}
 QTabBar::tab:focus {{ color: {c.accent_text}; }}
+"""
 
+
+def _scrolling(c: Colours, z: _Sizes) -> str:
+    """Scroll areas, scroll bars and splitters."""
+    return f"""
 QScrollArea {{ border: none; background: transparent; }}
 QScrollArea > QWidget > QWidget[role="page"] {{ background: {c.window}; }}
-QScrollBar:vertical {{ background: transparent; width: {u + 4}px; margin: 0; }}
-QScrollBar:horizontal {{ background: transparent; height: {u + 4}px; margin: 0; }}
-QScrollBar::handle {{ background: {c.border_strong}; border-radius: {max(2, u // 2 - 1)}px;
+QScrollBar:vertical {{ background: transparent; width: {z.u + 4}px; margin: 0; }}
+QScrollBar:horizontal {{ background: transparent; height: {z.u + 4}px; margin: 0; }}
+QScrollBar::handle {{ background: {c.border_strong}; border-radius: {max(2, z.u // 2 - 1)}px;
     margin: 3px; }}
-QScrollBar::handle:vertical {{ min-height: {u * 4}px; }}
-QScrollBar::handle:horizontal {{ min-width: {u * 4}px; }}
+QScrollBar::handle:vertical {{ min-height: {z.u * 4}px; }}
+QScrollBar::handle:horizontal {{ min-width: {z.u * 4}px; }}
 QScrollBar::handle:hover {{ background: {c.muted}; }}
 QScrollBar::add-line, QScrollBar::sub-line {{ width: 0; height: 0; }}
 QScrollBar::add-page, QScrollBar::sub-page {{ background: transparent; }}
 QSplitter::handle {{ background: {c.border}; }}
 QSplitter::handle:hover {{ background: {c.accent}; }}
+"""
 
-QMenu {{ background: {c.raised}; border: 1px solid {c.border_strong}; padding: {half}px; }}
-QMenu::item {{ padding: {half}px {u * 3}px {half}px {u}px; border-radius: {third}px; }}
-QMenu::icon {{ padding-left: {u}px; }}
+
+def _lists(c: Colours, z: _Sizes) -> str:
+    """Menus, lists, progress bars and sliders."""
+    return f"""
+QMenu {{ background: {c.raised}; border: 1px solid {c.border_strong}; padding: {z.half}px; }}
+QMenu::item {{ padding: {z.half}px {z.u * 3}px {z.half}px {z.u}px; border-radius: {z.third}px; }}
+QMenu::icon {{ padding-left: {z.u}px; }}
 QMenu::item:selected {{ background: {c.accent}; color: {c.on_accent}; }}
 QMenu::item:disabled {{ color: {c.disabled}; background: transparent; }}
-QMenu::separator {{ height: 1px; background: {c.border}; margin: {half}px {u}px; }}
+QMenu::separator {{ height: 1px; background: {c.border}; margin: {z.half}px {z.u}px; }}
 QListView, QTreeView, QTableView {{ background: {c.field}; border: 1px solid {c.border};
-    border-radius: {radius}px; outline: none; }}
-QListView::item {{ padding: {half}px; border-radius: {third}px; }}
+    border-radius: {z.radius}px; outline: none; }}
+QListView::item {{ padding: {z.half}px; border-radius: {z.third}px; }}
 QListView::item:hover {{ background: {c.hover}; }}
 QListView::item:selected {{ background: {c.accent_soft}; color: {c.text}; }}
-QProgressBar {{ background: {c.field}; border: 1px solid {c.border}; border-radius: {third}px;
+QProgressBar {{ background: {c.field}; border: 1px solid {c.border}; border-radius: {z.third}px;
     text-align: center; }}
-QProgressBar::chunk {{ background: {c.accent}; border-radius: {third}px; }}
-QSlider::groove:horizontal {{ background: {c.border}; height: {max(2, third)}px;
-    border-radius: {max(1, third // 2)}px; }}
-QSlider::handle:horizontal {{ background: {c.accent}; width: {u * 2}px; height: {u * 2}px;
-    margin: -{u - third // 2}px 0; border-radius: {u}px; }}
+QProgressBar::chunk {{ background: {c.accent}; border-radius: {z.third}px; }}
+QSlider::groove:horizontal {{ background: {c.border}; height: {max(2, z.third)}px;
+    border-radius: {max(1, z.third // 2)}px; }}
+QSlider::handle:horizontal {{ background: {c.accent}; width: {z.u * 2}px; height: {z.u * 2}px;
+    margin: -{z.u - z.third // 2}px 0; border-radius: {z.u}px; }}
 QSlider::handle:horizontal:hover {{ background: {c.accent_hover}; }}
 QSlider::handle:horizontal:focus {{ border: 2px solid {c.text}; }}
 QSlider::handle:horizontal:disabled {{ background: {c.border_strong}; }}

@@ -83,6 +83,7 @@ class ThumbStrip(QWidget):
         super().__init__()
         self._background = background
         self._count = 4
+        self._dimmed = False
         self._paths: list[Path] = []
         self._images: list[QImage] = []
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
@@ -100,6 +101,12 @@ class ThumbStrip(QWidget):
         if count != self._count:
             self._count = count
             self.updateGeometry()
+            self.update()
+
+    def set_dimmed(self, dimmed: bool) -> None:
+        """Draw the pictures faintly: they are not in use."""
+        if dimmed != self._dimmed:
+            self._dimmed = dimmed
             self.update()
 
     def set_paths(self, paths: Sequence[Path]) -> None:
@@ -131,6 +138,7 @@ class ThumbStrip(QWidget):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+        painter.setOpacity(0.35 if self._dimmed else 1.0)
         side, gap, radius = self._side(), theme.unit(0.5), theme.unit(0.6)
         colours = theme.colours()
         for index in range(self._count):
