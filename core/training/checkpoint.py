@@ -76,7 +76,7 @@ def write_state(folder: Path, state: TrainingState) -> None:
     tensors = {name: t.detach().cpu().contiguous() for name, t in state.weights.items()}
     tensors |= {f"ema.{name}": t.detach().cpu().contiguous() for name, t in state.ema.items()}
     write_with(target / "weights.safetensors", lambda p: save_file(tensors, p))
-    write_with(target / "optimizer.pt", lambda p: torch.save(state.optimizer, p))
+    write_with(target / "optimizer.pt", lambda p: _save(state.optimizer, p))
     write_json(target / "trainer.json", state.trainer)
     files = {
         name: {"size": (target / name).stat().st_size, "sha256": _sha256(target / name)}
@@ -84,6 +84,12 @@ def write_state(folder: Path, state: TrainingState) -> None:
     }
     step = state.trainer["step"]
     write_json(target / "manifest.json", {"limner": 1, "step": step, "files": files})
+
+
+def _save(data: dict[str, Any], path: Path) -> None:
+    # Through Python's own file: torch's writer does not say that the disk is full.
+    with open(path, "wb") as file:
+        torch.save(data, file)
 
 
 def read_state(checkpoint: Path) -> TrainingState:

@@ -297,6 +297,33 @@ def test_a_failed_checkpoint_write_leaves_the_last_one(make_job, run_trainer, mo
     assert checkpoint.read_state(folder.checkpoint(2)).trainer["step"] == 2
 
 
+def test_a_disk_that_fills_under_the_optimizers_state_is_told_as_such(
+    tmp_path, monkeypatch
+) -> None:
+    import io
+
+    from core.runs.folder import RunFolder
+    from core.training import checkpoint
+    from core.worker.main import problem_of
+
+    class FullDisk(io.RawIOBase):
+        def writable(self) -> bool:
+            return True
+
+        def write(self, data) -> int:
+            raise OSError(28, "No space left on device")
+
+    def full_when_written(path, mode="r"):
+        return FullDisk() if mode == "wb" else open(path, mode)
+
+    monkeypatch.setattr(checkpoint, "open", full_when_written, raising=False)
+    many = torch.zeros(100_000)
+    state = checkpoint.TrainingState({"a": many}, {}, {"state": {0: many}}, {"step": 1})
+    with pytest.raises(Exception) as raised:
+        checkpoint.write_state(tmp_path, state)
+    assert problem_of(raised.value, None, RunFolder(tmp_path)).code == "disk_full"
+
+
 def test_leftovers_of_a_killed_write_are_cleared(make_job, run_trainer) -> None:
     job = make_job(training__max_steps=2)
     run = run_trainer(job)
