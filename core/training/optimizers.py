@@ -102,12 +102,28 @@ def shown_rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
     }
 
 
-def state_to(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
-    """Move the optimizer's state tensors, so that a paused run frees the GPU."""
+Parked = list[tuple[dict[str, Any], str, torch.device]]
+
+
+def park_state(optimizer: torch.optim.Optimizer) -> Parked:
+    """Move the optimizer's state to main memory, so that a paused run frees the GPU.
+
+    Returns what `unpark_state` needs. Tensors that lie in main memory anyway are not in it:
+    AdamW's step counts belong there, on a GPU each of them would be waited for at every step.
+    """
+    parked: Parked = []
     for state in optimizer.state.values():
         for name, value in state.items():
-            if isinstance(value, torch.Tensor):
-                state[name] = value.to(device)
+            if isinstance(value, torch.Tensor) and value.device.type != "cpu":
+                parked.append((state, name, value.device))
+                state[name] = value.to(torch.device("cpu"))
+    return parked
+
+
+def unpark_state(parked: Parked) -> None:
+    """Move what `park_state` moved back to where it was."""
+    for state, name, device in parked:
+        state[name] = state[name].to(device)
 
 
 def total_norm(parameters: Sequence[torch.nn.Parameter]) -> torch.Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import torch
 
@@ -62,6 +63,16 @@ def draw_samples(session: Session) -> None:
             free_memory(session.device)
 
 
+def samples_missing(session: Session) -> bool:
+    """Whether a prompt's picture at the session's step is not there, because a stop came first."""
+    chosen = prompts_to_draw(session.job)
+    return not all(_path_of(session, index, spec).exists() for index, spec in chosen)
+
+
+def _path_of(session: Session, index: int, spec: GenSpec) -> Path:
+    return session.run.samples(session.step) / f"{index:02d}-{safe_name(spec.prompt)}.png"
+
+
 def _draw_group(session: Session, group: list[tuple[int, GenSpec]]) -> None:
     size = session.job.training.resolution
     try:
@@ -80,7 +91,7 @@ def _draw_group(session: Session, group: list[tuple[int, GenSpec]]) -> None:
     run, step = session.run, session.step
     extra = {"model": session.model.file.path.name, "run": run.path.name, "step": step}
     for (index, spec), image in zip(group, images, strict=True):
-        path = run.samples(step) / f"{index:02d}-{safe_name(spec.prompt)}.png"
+        path = _path_of(session, index, spec)
         save_png(image, path, spec, extra)
         session.emit(
             protocol.Sample(

@@ -25,9 +25,15 @@ from core.training import checkpoint, objective
 from core.training.control import Control, Emit
 from core.training.device import free_memory, memory_in_use
 from core.training.interrupt import interruptible
-from core.training.optimizers import set_rates, shown_rates, state_to, total_norm
+from core.training.optimizers import (
+    park_state,
+    set_rates,
+    shown_rates,
+    total_norm,
+    unpark_state,
+)
 from core.training.randomness import seed_of
-from core.training.samples import draw_samples
+from core.training.samples import draw_samples, samples_missing
 from core.training.saving import hand_out, save_checkpoint
 from core.training.schedules import rate_factor
 from core.training.session import Session, open_session
@@ -84,6 +90,8 @@ def _run_steps(session: Session, resumed: bool) -> None:
     total = session.plan.total_steps
     set_training(session.model, session.adapter, True)
     if not resumed and _samples_wanted(session) and session.job.sampling.at_start:
+        draw_samples(session)
+    if resumed and _samples_due(session) and samples_missing(session):
         draw_samples(session)
     session.emit(protocol.Phase(name="training", done=session.step, total=total))
     epoch, steps = -1, []
@@ -229,6 +237,17 @@ def _samples_wanted(session: Session) -> bool:
     return session.job.sampling.every_unit != "never"
 
 
+def _samples_due(session: Session) -> bool:
+    """Whether the step that a resumed run stands at ended with samples."""
+    if session.step >= session.plan.total_steps:
+        return _samples_wanted(session)
+    if session.job.sampling.every_unit == "minute":
+        return False
+    epoch, index = locate(session.plan, session.job, session.step - 1)
+    ended = index + 1 == len(epoch_batches(session.plan, session.job, epoch))
+    return session.sample_trigger.due(session.step, epoch, ended)
+
+
 def _after_step(session: Session, epoch: int, *, epoch_ended: bool, last: bool) -> None:
     """Checkpoint and samples where they are due; the checkpoint first, it is worth more."""
     step = session.step
@@ -276,12 +295,14 @@ def _obey(session: Session) -> None:
 
 def _pause(session: Session) -> None:
     """Free the device's memory and wait. Raises Stopped when asked to stop meanwhile."""
-    cpu = torch.device("cpu")
-    _move(session, cpu)
+    _move(session, torch.device("cpu"))
+    parked = park_state(session.optimizer)
+    free_memory(session.device)
     session.emit(protocol.Phase(name="paused", done=session.step, total=session.plan.total_steps))
     while session.control.pause_asked.is_set():
         if session.control.stop_asked.wait(0.1):
             raise Stopped
+    unpark_state(parked)
     _move(session, session.device)
     _back_to_training(session)
 
@@ -289,10 +310,8 @@ def _pause(session: Session) -> None:
 def _move(session: Session, device: torch.device) -> None:
     for component in session.model.components.values():
         component.to(device)
-    state_to(session.optimizer, device)
     if session.ema:
         session.ema.weights = {n: t.to(device) for n, t in session.ema.weights.items()}
-    free_memory(session.device)
 
 
 def _set_live(session: Session, path: str, value: object) -> None:

@@ -11,6 +11,7 @@ import torch
 from core.config.training import Loss, Timesteps
 from core.families.base import NoiseSchedule
 from core.training import objective
+from core.training.optimizers import park_state, unpark_state
 from core.training.randomness import generator, seed_of
 from core.training.schedules import rate_factor
 from core.training.session import SmoothedLoss
@@ -152,3 +153,31 @@ def test_triggers() -> None:
     now = 121.0
     assert minutes.due(2, 0, False) and not minutes.due(3, 0, False)
     assert not Trigger(1, "never").due(1, 0, True)
+
+
+class OnGpu(torch.Tensor):
+    """A tensor that says that it lies on a GPU, and to where it was moved."""
+
+    device = torch.device("cuda")
+
+    def to(self, device: torch.device) -> torch.Tensor:
+        return torch.full((1,), 7.0)
+
+
+def test_a_paused_optimizer_gets_back_what_lay_on_the_gpu_and_only_that(monkeypatch) -> None:
+    weight = torch.nn.Parameter(torch.zeros(3))
+    optimizer = torch.optim.AdamW([weight])
+    weight.grad = torch.ones(3)
+    optimizer.step()
+    state = optimizer.state[weight]
+    count = state["step"]
+    state["exp_avg"] = torch.zeros(3).as_subclass(OnGpu)
+    parked = park_state(optimizer)
+    assert state["exp_avg"].device.type == "cpu"
+    assert [(name, device.type) for _, name, device in parked] == [("exp_avg", "cuda")]
+    back: list[torch.device] = []
+    monkeypatch.setattr(torch.Tensor, "to", lambda self, device: back.append(device) or self)
+    unpark_state(parked)
+    assert [device.type for device in back] == ["cuda"]
+    # AdamW waits for each step count that lies on a GPU.
+    assert state["step"] is count

@@ -73,6 +73,33 @@ def test_samples_do_not_disturb_the_training(make_job, run_trainer) -> None:
     assert same(weights(quiet), weights(noisy))
 
 
+@pytest.mark.parametrize("last", [2, 4])
+def test_samples_that_a_stop_cut_off_are_drawn_after_it(make_job, run_trainer, last: int) -> None:
+    job = make_job(
+        sampling__every_unit="step",
+        sampling__every=2,
+        checkpoints__every_unit="step",
+        checkpoints__every=2,
+        training__max_steps=4,
+    )
+    job.sampling.prompts = [_spec("one"), _spec("two")]
+
+    def stop_between(event, control) -> None:
+        if event.type == "sample" and (event.step, event.index) == (last, 0):
+            control.submit(protocol.Stop())
+
+    job.training.batch_size = 1
+    run = run_trainer(job, on_event=stop_between)
+    assert run.outcome.status == "stopped" and run.outcome.step == last
+    assert len(list(run.folder.samples(last).iterdir())) == 1
+    again = run_trainer(job, folder=run.folder, resume=run.folder.checkpoint(last))
+    assert again.outcome.status == "finished"
+    drawn = [(sample.step, sample.index) for sample in again.of("sample")]
+    assert drawn == [(step, index) for step in range(last, 5, 2) for index in (0, 1)]
+    once_more = run_trainer(job, folder=run.folder, resume=run.folder.checkpoint(4))
+    assert once_more.of("sample") == []
+
+
 def test_sample_prompts_take_the_trigger_words(make_job) -> None:
     from core.training.samples import prompts_to_draw
 
