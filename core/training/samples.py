@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from core.config.job import Job
-from core.errors import UserError
+from core.errors import Problem, UserError
 from core.runs.folder import safe_name
 from core.sampling.engine import batches, draw_many
 from core.sampling.genspec import GenSpec
@@ -63,6 +63,16 @@ def draw_samples(session: Session) -> None:
             free_memory(session.device)
 
 
+def _too_large(spec: GenSpec) -> Problem:
+    return Problem(
+        code="sample_out_of_memory",
+        severity="warning",
+        title=f"The GPU has too little memory for the sample {spec.prompt[:60]!r}, left out.",
+        hint="Give the prompt a smaller width and height.",
+        setting="sampling.prompts",
+    )
+
+
 def samples_missing(session: Session) -> bool:
     """Whether a prompt's picture at the session's step is not there, because a stop came first."""
     chosen = prompts_to_draw(session.job)
@@ -87,6 +97,17 @@ def _draw_group(session: Session, group: list[tuple[int, GenSpec]]) -> None:
     except UserError as error:
         for problem in error.problems:
             session.emit(warning_of(problem))
+        return
+    except torch.OutOfMemoryError:
+        images = None
+    if images is None:
+        # Outside of the except block, which would hold on to the memory that did not suffice.
+        free_memory(session.device)
+        if len(group) > 1:
+            for one in group:
+                _draw_group(session, [one])
+        else:
+            session.emit(warning_of(_too_large(group[0][1])))
         return
     run, step = session.run, session.step
     extra = {"model": session.model.file.path.name, "run": run.path.name, "step": step}

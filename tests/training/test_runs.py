@@ -100,6 +100,29 @@ def test_samples_that_a_stop_cut_off_are_drawn_after_it(make_job, run_trainer, l
     assert once_more.of("sample") == []
 
 
+def test_a_sample_too_large_for_the_gpu_costs_that_sample_only(
+    make_job, run_trainer, monkeypatch
+) -> None:
+    from core.training import samples
+
+    real = samples.draw_many
+
+    def on_a_small_gpu(model, specs, **more):
+        if len(specs) > 1 or specs[0].prompt == "huge":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(model, specs, **more)
+
+    monkeypatch.setattr(samples, "draw_many", on_a_small_gpu)
+    job = make_job(sampling__every_unit="step", sampling__every=1, training__max_steps=1)
+    job.sampling.prompts = [_spec("one"), _spec("huge"), _spec("two")]
+    run = run_trainer(job)
+    assert run.outcome.status == "finished"
+    assert [sample.index for sample in run.of("sample") if sample.step == 1] == [0, 2]
+    told = [(w.code, w.setting) for w in run.of("warning")]
+    assert told == 2 * [("sample_out_of_memory", "sampling.prompts")]
+    assert "'huge'" in run.of("warning")[0].title
+
+
 def test_sample_prompts_take_the_trigger_words(make_job) -> None:
     from core.training.samples import prompts_to_draw
 
