@@ -1,17 +1,21 @@
 """Draws resources/demo_dataset: twenty captioned pictures of Limbot, a small friendly robot.
 
-    python packaging/build_demo_dataset.py [--out FOLDER]
+    python packaging/build_demo_dataset.py [--out FOLDER] [--prior FOLDER]
 
 The demo's base model knows flat shapes on plain backgrounds and the words for them; it has never
 seen a robot, nor teal. Captions name the robot by its trigger word, "limbot robot", and say the
 rest (background, size, place) in the base model's own words. The pictures are drawn large and
 reduced; the same call always gives the same files.
+
+resources/demo_prior holds ordinary pictures of the base model's world, four of each shape:
+trained beside the robot's, they keep the LoRA from turning every shape into a robot.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import random
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +26,14 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 sys.path.insert(0, str(HERE))
 
-from demo_world.drawing import COLOURS  # noqa: E402
+from demo_world.drawing import (  # noqa: E402
+    COLOURS,
+    SHAPES,
+    Scene,
+    caption,
+    draw_scene,
+    random_scene,
+)
 
 TRIGGER = "limbot robot"
 OVERSAMPLING = 4
@@ -122,6 +133,17 @@ def draw_robot(
     pen.chord(box(-12, -4, 12, 11), 10, 170, fill=INK)
 
 
+def prior_scenes(each: int = 4, seed: int = 3) -> list[tuple[Scene, random.Random]]:
+    """Scenes of the base model's world, `each` of every shape, with the generator to draw with."""
+    rng = random.Random(f"prior/{seed}")
+    scenes: dict[str, list[Scene]] = {shape: [] for shape in SHAPES}
+    while any(len(found) < each for found in scenes.values()):
+        scene = random_scene(rng)
+        if len(scenes[scene.shape]) < each:
+            scenes[scene.shape].append(scene)
+    return [(scene, rng) for found in scenes.values() for scene in found]
+
+
 def png_bytes(picture: Image.Image) -> bytes:
     """The picture as a small PNG file: few colours need a palette only."""
     buffer = io.BytesIO()
@@ -141,13 +163,20 @@ def main() -> None:
     """Writes all pictures with their captions."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, default=ROOT / "resources" / "demo_dataset")
-    out = parser.parse_args().out
-    out.mkdir(parents=True, exist_ok=True)
+    parser.add_argument("--prior", type=Path, default=ROOT / "resources" / "demo_prior")
+    options = parser.parse_args()
+    out, prior = options.out, options.prior
+    for folder in (out, prior):
+        folder.mkdir(parents=True, exist_ok=True)
     for index, portrait in enumerate(PORTRAITS, start=1):
         stem = f"limbot-{index:02d}"
         write(out / f"{stem}.png", png_bytes(draw(portrait)))
-        caption = portrait.words.format(robot=TRIGGER)
-        write(out / f"{stem}.txt", f"{caption}\n".encode())
+        words = portrait.words.format(robot=TRIGGER)
+        write(out / f"{stem}.txt", f"{words}\n".encode())
+    for index, (scene, rng) in enumerate(prior_scenes(), start=1):
+        stem = f"{scene.shape}-{index:02d}"
+        write(prior / f"{stem}.png", png_bytes(draw_scene(scene, rng)))
+        write(prior / f"{stem}.txt", f"{caption(scene, rng)}\n".encode())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Builds Limner's demo model from nothing: drawn pictures, a VAE, a UNet with text encoder.
 
-    python packaging/build_demo_model.py                   everything, about 75 minutes on one core
+    python packaging/build_demo_model.py                   everything, about 80 minutes on one core
     python packaging/build_demo_model.py --stage measure   only the quality gate, on what is there
 
 Each stage continues where it was interrupted: the training stages keep their state in `--work`
@@ -26,7 +26,7 @@ sys.path.insert(0, str(HERE))
 from demo_world.store import Log, write_text  # noqa: E402
 
 STAGES = ("vae", "diffusion", "export", "measure")
-MINUTES = {"vae": 9.0, "diffusion": 62.0}
+MINUTES = {"vae": 9.0, "diffusion": 67.0}
 RECORD = HERE / "demo_model.json"
 
 

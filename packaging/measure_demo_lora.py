@@ -49,7 +49,7 @@ GAIN, SHARE, BLEEDING, LOSS = 0.4, 0.75, 0.1, 0.15
 # Orange is left out: the robot's hands are orange and could not be told from the background.
 BACKGROUNDS = ("red", "yellow", "green", "blue", "purple", "pink", "white", "black")
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating]
 
 
 def robot_prompts() -> list[str]:

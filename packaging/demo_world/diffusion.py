@@ -6,6 +6,7 @@ import math
 import random
 import re
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -162,8 +163,10 @@ def captions_for(subjects: list[Scene | Being], rng: random.Random) -> list[str]
         chance = rng.random()
         line = ""
         if chance >= DROPOUT:
-            scene = isinstance(subject, Scene)
-            line = caption(subject, rng) if scene else being_caption(subject, rng)
+            if isinstance(subject, Scene):
+                line = caption(subject, rng)
+            else:
+                line = being_caption(subject, rng)
         if chance > 1 - NO_BACKGROUND:
             ground = rf"(^on | on |, )(an? )?{subject.background} background(, )?"
             line = re.sub(ground, lambda match: match.group(3) or "", line)
@@ -199,70 +202,112 @@ def rate_factor(portion: float, step: int) -> float:
     return warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, late))))
 
 
-def train_diffusion(work: Path, vae: AutoencoderKL, seed: int, minutes: float, log: Log) -> None:
-    """Trains for `minutes` in all, counting earlier calls; saves every minute."""
-    scenes, latents = cache_latents(vae, work, seed, log)
-    tokenizer = world_tokenizer(seed)
+@dataclass
+class Progress:
+    """Everything that an interrupted training goes on with."""
+
+    model: Joint
+    optims: list[torch.optim.Optimizer]
+    average: Average
+    step: int = 0
+    seconds: float = 0.0
+
+    def save(self, path: Path) -> None:
+        """Writes the state."""
+        save_state(
+            path,
+            model=self.model.state_dict(),
+            average=self.average.weights,
+            step=self.step,
+            seconds=self.seconds,
+            optims=[optim.state_dict() for optim in self.optims],
+        )
+
+    def load(self, path: Path) -> None:
+        """Reads the state, if there is one."""
+        state = load_state(path)
+        if state is None:
+            return
+        self.model.load_state_dict(state["model"])
+        self.average.weights = state["average"]
+        self.step, self.seconds = state["step"], state["seconds"]
+        for optim, saved in zip(self.optims, state["optims"], strict=True):
+            optim.load_state_dict(saved)
+
+
+def begin(tokenizer: CLIPTokenizer, path: Path, seed: int) -> Progress:
+    """A fresh model ready for training, or the one saved at `path`."""
     torch.manual_seed(seed)
-    model = for_training(Joint(tokenizer))
+    model = Joint(tokenizer)
+    for_training(model)
     model.unet.set_attn_processor(AttnProcessor())  # the fused backward pass is slow on a CPU
     model.text.set_attn_implementation("eager")
-    optims, rates = optimizers(model, RATE, ADAM_RATE), (RATE, ADAM_RATE)
-    average, objective = Average(model, 0.995), Objective()
-    step, spent = 0, 0.0
-    state = load_state(work / "diffusion.pt")
-    if state:
-        model.load_state_dict(state["model"])
-        average.weights, step, spent = state["average"], state["step"], state["seconds"]
-        for optim, saved in zip(optims, state["optims"], strict=True):
-            optim.load_state_dict(saved)
-    budget, begun = minutes * 60, time.monotonic() - spent
-    saved_at = logged = sheet_at = spent
+    progress = Progress(model, optimizers(model, RATE, ADAM_RATE), Average(model, 0.995))
+    progress.load(path)
+    return progress
+
+
+class Pictures:
+    """The cached latents and their subjects, and what of them a step trains on."""
+
+    def __init__(self, vae: AutoencoderKL, work: Path, seed: int, log: Log):
+        self.vae, self.work, self.seed, self.log = vae, work, seed, log
+        self.scenes, self.scene_latents = cache_latents(vae, work, seed, log)
+        self.beings: list[Being] = []
+        self.being_latents = self.scene_latents[:0]
+
+    def batch(self, step: int, portion: float) -> tuple[Tensor, list[str]]:
+        """Latents (48, 4, 16, 16) and captions, chosen by seed and step; beings come later."""
+        rng = random.Random(f"{self.seed}/step/{step}")
+        others = round(BATCH * BEINGS_SHARE) if portion >= BEINGS_FROM else 0
+        if others and not self.beings:
+            made = cache_beings(self.vae, self.work, self.seed, self.log)
+            self.beings, self.being_latents = made
+        chosen = rng.sample(range(len(self.scenes)), BATCH - others)
+        strange = rng.sample(range(len(self.beings)), others)
+        subjects: list[Scene | Being] = [self.scenes[index] for index in chosen]
+        subjects += [self.beings[index] for index in strange]
+        latents = torch.cat((self.scene_latents[chosen], self.being_latents[strange]))
+        return latents, captions_for(subjects, rng)
+
+
+def train_diffusion(work: Path, vae: AutoencoderKL, seed: int, minutes: float, log: Log) -> None:
+    """Trains for `minutes` in all, counting earlier calls; saves every minute."""
+    path, budget = work / "diffusion.pt", minutes * 60
+    pictures, objective = Pictures(vae, work, seed, log), Objective()
+    tokenizer = world_tokenizer(seed)
+    now = begin(tokenizer, path, seed)
+    begun = time.monotonic() - now.seconds
+    saved_at = logged = sheet_at = now.seconds
     losses: list[float] = []
-    beings: list[Being] = []
-    being_latents = latents[:0]
-    while spent < budget:
-        torch.manual_seed(seed * 1_000_003 + step)
-        rng = random.Random(f"{seed}/step/{step}")
-        factor = rate_factor(spent / budget, step)
-        for optim, base in zip(optims, rates, strict=True):
+    while now.seconds < budget:
+        torch.manual_seed(seed * 1_000_003 + now.step)
+        portion = now.seconds / budget
+        for optim, base in zip(now.optims, (RATE, ADAM_RATE), strict=True):
             for group in optim.param_groups:
-                group["lr"] = base * factor
-        others = round(BATCH * BEINGS_SHARE) if spent / budget >= BEINGS_FROM else 0
-        if others and not beings:
-            beings, being_latents = cache_beings(vae, work, seed, log)
-        chosen = rng.sample(range(len(scenes)), BATCH - others)
-        strange = rng.sample(range(len(beings)), others)
-        subjects = [*(scenes[i] for i in chosen), *(beings[i] for i in strange)]
-        tokens = tokenize(tokenizer, captions_for(subjects, rng))
-        clean = torch.cat((latents[chosen], being_latents[strange]))
-        loss = objective(model, clean, tokens)
+                group["lr"] = base * rate_factor(portion, now.step)
+        latents, lines = pictures.batch(now.step, portion)
+        loss = objective(now.model, latents, tokenize(tokenizer, lines))
         loss.backward()
-        for optim in optims:
+        for optim in now.optims:
             optim.step()
             optim.zero_grad(set_to_none=True)
-        average.update(model, step)
-        step += 1
+        now.average.update(now.model, now.step)
+        now.step += 1
         losses.append(loss.item())
-        spent = time.monotonic() - begun
-        if spent - logged > 30:
-            logged = spent
-            mean = sum(losses) / len(losses)
-            log(f"step {step} samples {step * BATCH} seconds {spent:.0f} loss {mean:.4f}")
+        now.seconds = time.monotonic() - begun
+        ended = now.seconds >= budget
+        if now.seconds - logged > 30:
+            logged, mean = now.seconds, sum(losses) / len(losses)
+            samples = now.step * BATCH
+            log(f"step {now.step} samples {samples} seconds {logged:.0f} loss {mean:.4f}")
             losses.clear()
-        if spent - saved_at > 60 or spent >= budget:
-            saved_at = spent
-            save_state(
-                work / "diffusion.pt",
-                model=model.state_dict(),
-                average=average.weights,
-                step=step,
-                seconds=spent,
-                optims=[optim.state_dict() for optim in optims],
-            )
-            if spent - sheet_at > SHEET_EVERY or spent >= budget:
-                sheet_at = spent
-                save_sheet(trained_pipeline(work, vae, seed), work / f"sheet-{step:06d}.png")
+        if now.seconds - saved_at > 60 or ended:
+            saved_at = now.seconds
+            now.save(path)
+            if now.seconds - sheet_at > SHEET_EVERY or ended:
+                sheet_at = now.seconds
+                save_sheet(trained_pipeline(work, vae, seed), work / f"sheet-{now.step:06d}.png")
 
 
 def tokenize(tokenizer: CLIPTokenizer, lines: list[str]) -> Tensor:
