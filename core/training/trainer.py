@@ -264,7 +264,8 @@ def _after_step(session: Session, epoch: int, *, epoch_ended: bool, last: bool) 
 
 
 def _back_to_training(session: Session) -> None:
-    session.compute.accelerator.wait_for_everyone()
+    # No waiting for other processes here: they have not heard the commands of the first one, and
+    # their minutes end a little earlier or later. The next step brings all together.
     total = session.plan.total_steps
     session.emit(protocol.Phase(name="training", done=session.step, total=total))
 

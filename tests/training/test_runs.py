@@ -284,6 +284,26 @@ def test_live_commands(make_job, run_trainer) -> None:
     assert "setting_not_live" in codes and "setting_invalid" in codes
 
 
+def test_commands_wait_for_no_other_process(make_job, run_trainer, monkeypatch) -> None:
+    """Only the first of several processes hears them; waiting for the others would be for ever."""
+    from accelerate import Accelerator
+
+    waits: list[int] = []
+    monkeypatch.setattr(Accelerator, "wait_for_everyone", lambda self: waits.append(1))
+    job = make_job(training__max_steps=3)
+    job.sampling.prompts = [_spec("thing")]
+
+    def command(event, control) -> None:
+        if event.type == "step" and event.step == 1:
+            control.submit(protocol.CheckpointNow())
+            control.submit(protocol.SampleNow())
+
+    run = run_trainer(job, on_event=command)
+    assert [e.step for e in run.of("checkpoint")] == [1, 3]
+    assert [e.step for e in run.of("sample")] == [1]
+    assert waits == []
+
+
 def test_a_loss_that_is_no_number_stops_with_the_checkpoint_intact(
     make_job, run_trainer, monkeypatch
 ) -> None:
