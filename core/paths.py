@@ -36,6 +36,14 @@ def builtin_presets_dir() -> Path:
     return _bundled("presets")
 
 
+def user_path(text: str | Path) -> Path:
+    """A path that a user wrote, with `~` spelled out; as written where `~name` is nobody's home."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
+
+
 def _override() -> Path | None:
     """The folder named by LIMNER_DATA_DIR as an absolute path, or None when it is not set."""
     value = os.environ.get("LIMNER_DATA_DIR", "").strip()

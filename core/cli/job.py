@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from core.config.presets import (
     resolve_value,
 )
 from core.errors import Problem, UserError, fail
+from core.paths import user_path
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,13 @@ class BuiltJob:
 
 def load_target(target: str) -> LoadedPreset:
     """The preset, preset file, job file or run folder that `target` names. Raises UserError."""
-    path = Path(target).expanduser()
-    if (path / "job.json").is_file():
+    path = user_path(target)
+    # Path.is_file raises for names that are too long for any file; these two never do.
+    if os.path.isfile(path / "job.json"):
         return load_preset(path / "job.json")
-    if path.is_file() or target.lower().endswith(".json"):
+    if os.path.isfile(path) or target.lower().endswith(".json"):
         return load_preset(path)
-    if path.is_dir() or "/" in target or "\\" in target:
+    if os.path.isdir(path) or "/" in target or "\\" in target:
         raise fail(
             "preset_not_found",
             f"{target} is neither a preset's name nor a preset file.",

@@ -13,7 +13,7 @@ from core.cli.progress import Reporter, reporter
 from core.cli.text import messages, print_problems, say
 from core.config.job import Job
 from core.errors import UserError, fail
-from core.paths import default_runs_dir
+from core.paths import default_runs_dir, user_path
 from core.runs.folder import RunFolder, create
 from core.runs.history import progress
 from core.runs.lock import is_running
@@ -66,13 +66,13 @@ def with_absolute_output(job: Job) -> Job:
     if not job.model.output.strip():
         return job
     copy = job.model_copy(deep=True)
-    copy.model.output = str(Path(job.model.output).expanduser().absolute())
+    copy.model.output = str(user_path(job.model.output).absolute())
     return copy
 
 
 def resume_run(run_dir: Path, checkpoint: str, *, as_json: bool) -> int:
     """Go on with a run; returns the exit code. Raises UserError when that is impossible."""
-    run = RunFolder(run_dir.expanduser().absolute())
+    run = RunFolder(user_path(run_dir).absolute())
     run.read_job()
     if is_running(run):
         raise fail(

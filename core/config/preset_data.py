@@ -26,7 +26,7 @@ from core.config.job import (
     validate,
 )
 from core.errors import Problem, fail
-from core.paths import resources_dir
+from core.paths import resources_dir, user_path
 
 Data = dict[str, Any]
 Migration = Callable[[Data], Data]
@@ -293,8 +293,8 @@ def _resolve(info: SettingInfo, text: str, folder: Path) -> str:
     if written == RESOURCES or written.startswith((RESOURCES + "/", RESOURCES + "\\")):
         rest = re.split(r"[\\/]", written[len(RESOURCES) :])
         return str(resources_dir().joinpath(*[part for part in rest if part]))
-    target = folder / Path(written).expanduser()
-    if info.kind == "model" and _may_be_hub_id(written) and not target.exists():
+    target = folder / user_path(written)
+    if info.kind == "model" and _may_be_hub_id(written) and not os.path.exists(target):
         return text
     return os.path.abspath(target)
 

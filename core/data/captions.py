@@ -10,6 +10,7 @@ from pathlib import Path
 
 from core.config.concepts import CaptionAugmentation, Concept
 from core.data.seeds import stable_seed
+from core.paths import user_path
 
 CAPTION_SUFFIXES = (".txt", ".caption")
 _MAX_BYTES = 16 * 2**20
@@ -102,7 +103,7 @@ def captions_of(concept: Concept, picture: Path) -> tuple[tuple[str, ...], bool]
         case "caption_file":
             captions = _captions_beside(picture)
         case "single_file":
-            captions = _captions_in(Path(prompt.file).expanduser())
+            captions = _captions_in(user_path(prompt.file))
         case "filename":
             captions = (clean_name(picture.stem),)
         case "fixed":

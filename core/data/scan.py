@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.errors import Problem, Severity, Stopped
+from core.paths import user_path
 
 PICTURE_SUFFIXES = frozenset(
     {
@@ -75,7 +76,7 @@ def scan_folder(folder: Path, include_subfolders: bool, stop: StopCheck | None =
     """
     scan = Scan()
     seen: set[tuple[int, int]] = set()
-    root = Path(folder).expanduser()
+    root = user_path(folder)
     waiting = [root]
     while waiting:
         ask_stop(stop)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import stat
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +56,11 @@ def read_header(path: Path) -> Header:
     shorter than its header says) or `base_unreadable`.
     """
     try:
-        size = path.stat().st_size
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            # Opening a pipe would wait for somebody to write into it.
+            raise _unreadable(path, "is no file")
+        size = status.st_size
         with path.open("rb") as file:
             start = file.read(512)
             _refuse_other_formats(path, start)

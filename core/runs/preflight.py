@@ -21,6 +21,7 @@ from core.families.base import BaseModelFile
 from core.families.detect import detect, read_json, schedule_of, vae_files, weight_files
 from core.families.header import read_header
 from core.families.hub import is_hub_id
+from core.paths import user_path
 
 _FAMILY_STEP = 64
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -175,12 +176,12 @@ def _output_problems(job: Job) -> list[Problem]:
     """What will keep the finished LoRA from being copied to `model.output`."""
     if not job.model.output.strip():
         return []
-    output = Path(job.model.output.strip()).expanduser()
-    if output.is_dir():
+    output = user_path(job.model.output.strip())
+    if os.path.isdir(output):
         wrong = f"The LoRA file {output} is a folder; write the name of a file in it."
         return [_output_problem(wrong, output, "error")]
     folder = output.parent
-    while not folder.exists() and folder != folder.parent:
+    while not os.path.exists(folder) and folder != folder.parent:
         folder = folder.parent
     if not folder.is_dir():
         wrong = f"The LoRA file cannot lie in {folder}, which is a file; choose a folder."

@@ -16,6 +16,7 @@ from core.files import write_with
 from core.lora.file import read_header, write_lora
 from core.lora.metadata import lora_metadata, run_of
 from core.lora.verify import verify
+from core.paths import user_path
 from core.training import checkpoint
 from core.training.session import Session, warning_of
 from core.worker import protocol
@@ -85,7 +86,7 @@ def hand_out(session: Session) -> Path | None:
     wanted = session.job.model.output.strip()
     if not wanted or not session.is_main or not session.run.lora_file.exists():
         return None
-    output = Path(wanted).expanduser()
+    output = user_path(wanted)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         moved = _move_foreign_aside(output, session.run.path.name)

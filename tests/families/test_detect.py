@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shutil
 import struct
@@ -70,6 +71,15 @@ def test_relative_paths_resolve_against_the_given_folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize("path", ["x" * 5000, "a\0b.safetensors", "~no-such-user/x.safetensors"])
 def test_paths_that_no_system_takes_are_one_sentence(path):
     assert refusal(path)[0] in ("base_unreadable", "base_not_found")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "model.safetensors")
+    script = "import sys; from core.families.detect import detect; detect(sys.argv[1])"
+    command = [sys.executable, "-c", script, str(tmp_path / "model.safetensors")]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert "model.safetensors is no file" in ended.stderr
 
 
 @pytest.mark.parametrize(
