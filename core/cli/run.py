@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from core.worker.client import WorkerProcess, why_it_died
 
 DONE, FAILED, STOPPED = 0, 1, 130
 _SILENT_SECONDS = 30.0
+# Whoever ends whole groups of processes (timeout, service managers) often signals one twice.
+_ONE_WISH_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -141,12 +144,15 @@ def _show(worker: WorkerProcess, shown: Reporter) -> protocol.Done | None:
 
 
 @contextmanager
-def _stopping(worker: WorkerProcess, shown: Reporter) -> Iterator[list[int]]:
-    """Turn Ctrl-C and SIGTERM into a stop of the worker; gives the list of signals so far."""
-    asked: list[int] = []
+def _stopping(worker: WorkerProcess, shown: Reporter) -> Iterator[list[float]]:
+    """Turn Ctrl-C and SIGTERM into a stop of the worker; gives the times of those so far."""
+    asked: list[float] = []
 
-    def on_signal(number: int, _frame: object) -> None:
-        asked.append(number)
+    def on_signal(_number: int, _frame: object) -> None:
+        now = time.monotonic()
+        if asked and now - asked[-1] < _ONE_WISH_SECONDS:
+            return
+        asked.append(now)
         if len(asked) == 1:
             worker.send(protocol.Stop(save=True))
             shown.note("Stopping with a checkpoint; Ctrl-C again ends it at once.")

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable
 
 from core.runs.folder import RunFolder
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 5.0
 _FOLDER_SECONDS = 1.0
 _GRACE_SECONDS = 1.5
+# At a shutdown everybody is signalled, and whoever started this process passes its signal on.
+_ONE_WISH_SECONDS = 0.25
 # Phases in which there is nothing to save yet.
 _EARLY = ("loading", "caching")
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGBREAK")
@@ -108,13 +111,17 @@ def listen_to_signals(control: Control) -> None:
     signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
 
     def work() -> None:
+        first: float | None = None
         # Holding `sender` here keeps its descriptor open.
         with sender:
             while data := receiver.recv(1):
                 if data[0] in numbers:
-                    again = control.stop_asked.is_set()
+                    now = time.monotonic()
+                    again = first is not None and now - first >= _ONE_WISH_SECONDS
+                    first = now if first is None else first
                     log.info("signal %d: stop%s", data[0], " at once" if again else "")
-                    control.submit(protocol.Stop(save=not again))
+                    # A stop that came as a command keeps what it said about saving.
+                    control.submit(protocol.Stop(save=control.save_on_stop and not again))
 
     start_thread("signals", work)
 

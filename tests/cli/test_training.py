@@ -117,6 +117,20 @@ def test_ctrl_c_stops_with_a_checkpoint(
 
 
 @posix
+def test_two_signals_at_once_are_one_wish(
+    scripted: Scripted, settings: list[str], tmp_path: Path
+) -> None:
+    run = RunFolder(tmp_path / "run")
+    process = scripted("training", "train", "demo", *settings, "--run-dir", str(run.path))
+    wait_until(lambda: in_phase(run, "training"))
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)
+    code, _, _ = finish(process)
+    assert code == 130
+    assert "checkpoint" in [event.type for event in read_events(run.events_file)[0]]
+
+
+@posix
 def test_a_second_ctrl_c_ends_it_at_once(
     scripted: Scripted, settings: list[str], tmp_path: Path
 ) -> None:

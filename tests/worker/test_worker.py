@@ -130,6 +130,20 @@ def test_signals_stop_with_a_checkpoint(
 
 
 @posix
+def test_a_shutdown_that_is_told_in_several_ways_is_one_stop(
+    start: Any, until: Any, all_events: Any
+) -> None:
+    worker = start("training")
+    until(worker, "training")
+    worker.send(protocol.Stop(save=True))
+    os.kill(worker.pid, signal.SIGTERM)
+    os.kill(worker.pid, signal.SIGINT)
+    events = all_events(worker)
+    assert worker.wait(STOP_SECONDS) == 130
+    assert "checkpoint" in types(events)
+
+
+@posix
 def test_a_second_signal_stops_without_waiting(start: Any, until: Any) -> None:
     worker = start("deaf_training")
     until(worker, "training")
