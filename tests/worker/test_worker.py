@@ -17,7 +17,8 @@ from core.runs.events import read_events
 from core.runs.folder import RunFolder
 from core.runs.history import summarize
 from core.runs.lock import is_running, running_pid
-from core.worker import protocol
+from core.training.control import Control
+from core.worker import listen, protocol
 from core.worker.client import (
     WorkerProcess,
     send_by_folder,
@@ -130,17 +131,33 @@ def test_signals_stop_with_a_checkpoint(
 
 
 @posix
-def test_a_shutdown_that_is_told_in_several_ways_is_one_stop(
-    start: Any, until: Any, all_events: Any
-) -> None:
-    worker = start("training")
-    until(worker, "training")
-    worker.send(protocol.Stop(save=True))
-    os.kill(worker.pid, signal.SIGTERM)
-    os.kill(worker.pid, signal.SIGINT)
-    events = all_events(worker)
-    assert worker.wait(STOP_SECONDS) == 130
-    assert "checkpoint" in types(events)
+@pytest.mark.parametrize("saving", [True, False])
+def test_a_shutdown_that_is_told_in_several_ways_is_one_stop(saving: bool) -> None:
+    names = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+    before = {name: signal.getsignal(name) for name in names}
+    control = Control()
+    control.submit(protocol.Stop(save=saving))
+    heard: list[bool] = []
+    submit = control.submit
+
+    def listen_in(command: Any) -> None:
+        submit(command)
+        heard.append(command.save)
+
+    control.submit = listen_in  # type: ignore[method-assign]
+    try:
+        listen.listen_to_signals(control)
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+        deadline = time.monotonic() + 20
+        while len(heard) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+    finally:
+        signal.set_wakeup_fd(-1)
+        for name, handler in before.items():
+            signal.signal(name, handler)
+    assert heard == [saving, saving]
+    assert control.save_on_stop is saving
 
 
 @posix
