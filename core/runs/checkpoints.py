@@ -105,7 +105,7 @@ def choose(run: RunFolder, name: str) -> tuple[CheckpointInfo | None, list[Probl
     """
     if name == "latest":
         return latest_valid(run)
-    wanted = int(name) if name.isdigit() else step_of(name)
+    wanted = int(name) if name.isdecimal() else step_of(name)
     listed = list_checkpoints(run)
     usable = [c.name for c in listed if c.valid and c.has_state]
     hint = (

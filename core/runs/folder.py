@@ -70,13 +70,15 @@ class RunFolder:
         """The job that this run was started with. Raises UserError when it is missing or bad."""
         try:
             data = json.loads(self.job_file.read_text(encoding="utf-8"))
+            if not isinstance(data, dict):
+                raise ValueError("It holds no settings.")
         except FileNotFoundError:
             raise fail(
                 "run_not_found",
                 f"{self.path} is not a run's folder: there is no job.json in it.",
                 file=str(self.path),
             ) from None
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, RecursionError) as error:
             raise fail(
                 "run_job_unreadable",
                 f"{self.job_file} cannot be read; the run cannot be resumed.",

@@ -318,12 +318,20 @@ def test_a_checkpoint_is_chosen_by_name(run: RunFolder, name: str) -> None:
     assert (found.step, problems) == (100, [])
 
 
-@pytest.mark.parametrize("name", ["step-000300", "x", "", "../step-000100"])
+@pytest.mark.parametrize("name", ["step-000300", "x", "", "²", "../step-000100"])
 def test_a_wrong_name_tells_what_there_is(run: RunFolder, name: str) -> None:
     make_checkpoint(run, 100)
     with pytest.raises(UserError, match="resume from step-000100") as caught:
         choose(run, name)
     assert caught.value.problem.code == "checkpoint_not_found"
+
+
+@pytest.mark.parametrize("text", ["[]", "[1]", "null", "3", "{", "[" * 100_000])
+def test_a_job_that_holds_no_settings_is_named(run: RunFolder, text: str) -> None:
+    run.job_file.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=r"job\.json") as caught:
+        run.read_job()
+    assert caught.value.problem.code == "run_job_unreadable"
 
 
 def test_a_checkpoint_without_state_cannot_be_resumed(run: RunFolder) -> None:
