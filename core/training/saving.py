@@ -89,7 +89,7 @@ def hand_out(session: Session) -> Path | None:
     output = user_path(wanted)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        moved = _move_foreign_aside(output, session.run.path.name)
+        moved = _move_foreign_aside(output, session)
         _copy(session.run.lora_file, output)
     except OSError as error:
         session.emit(
@@ -113,13 +113,16 @@ def hand_out(session: Session) -> Path | None:
     return output
 
 
-def _move_foreign_aside(output: Path, run_name: str) -> Path | None:
+def _move_foreign_aside(output: Path, session: Session) -> Path | None:
     if output.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(output))
     if not output.exists():
         return None
     try:
-        if run_of(read_header(output)[1]) == run_name:
+        metadata = read_header(output)[1]
+        # Folders of different runs may have the same name; when they began tells them apart.
+        began = metadata.get("ss_training_started_at")
+        if run_of(metadata) == session.run.path.name and began == str(session.started):
             return None
     except UserError:
         log.info("%s is not a LoRA of ours and is moved aside", output)

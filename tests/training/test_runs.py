@@ -185,6 +185,19 @@ def test_the_output_is_written_and_never_over_another_file(make_job, run_trainer
     assert "output_moved_aside" in [w.code for w in run.of("warning")]
 
 
+def test_only_the_run_itself_replaces_its_output(make_job, run_trainer, tmp_path) -> None:
+    from core.runs.folder import create
+
+    job = make_job(model__output=str(tmp_path / "given" / "x.safetensors"), training__max_steps=2)
+    first = run_trainer(job, folder=create(job, tmp_path, tmp_path / "a" / "out"))
+    again = run_trainer(job, folder=first.folder, resume=first.folder.checkpoint(2))
+    assert again.of("warning") == []
+    assert len(list((tmp_path / "given").iterdir())) == 1
+    other = run_trainer(job, folder=create(job, tmp_path, tmp_path / "b" / "out"))
+    assert [w.code for w in other.of("warning")] == ["output_moved_aside"]
+    assert len(list((tmp_path / "given").iterdir())) == 2
+
+
 @pytest.mark.parametrize("output", ["file/x.safetensors", "folder.safetensors"])
 def test_an_output_that_cannot_be_written_is_a_warning(
     make_job, run_trainer, tmp_path, output: str
