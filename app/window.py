@@ -27,8 +27,9 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app import dialogs, i18n, prefs, theme
+from app import collector, dialogs, i18n, prefs, theme
 from app.background import Background
+from app.collector import Collector
 from app.concept_scan import ConceptScanner
 from app.detection import BaseModelWatch
 from app.footer import Footer
@@ -395,6 +396,7 @@ def prepare(app: QApplication) -> i18n.Translators:
     """Give the application its name, number format, language and theme."""
     # QApplication sets the locale from the environment; libraries then read 0,5 for 0.5.
     locale.setlocale(locale.LC_NUMERIC, "C")
+    collector.keep_to_gui_thread(app)
     app.setApplicationName("Limner")
     app.setApplicationDisplayName("Limner")
     translators = i18n.Translators(app)
@@ -412,7 +414,9 @@ def run_window(argv: list[str]) -> int:
     translators = prepare(app)
     window = Window()
     window.show()
+    collector = Collector(app)
     code = app.exec()
+    collector.stop()
     del window, translators
     return code
 

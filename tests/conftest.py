@@ -5,6 +5,7 @@ The environment is set while this file is imported, before Qt, torch or a hub li
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import sys
@@ -138,3 +139,15 @@ def limner_data_dir(tmp_path_factory: pytest.TempPathFactory, monkeypatch: Any) 
     folder = tmp_path_factory.mktemp("limner-data")
     monkeypatch.setenv("LIMNER_DATA_DIR", str(folder))
     return folder
+
+
+@pytest.fixture
+def gui_collector() -> Iterator[None]:
+    """Collect cycles in this thread alone while a test has a window, as the program does.
+
+    What the test leaves behind is destroyed at its end, here, and not later in some thread.
+    """
+    gc.disable()
+    yield
+    gc.collect()
+    gc.enable()

@@ -24,7 +24,7 @@ from .conftest import make_pictures
 def tab(state: SettingsState, qtbot: Any) -> ConceptsTab:
     """The tab by itself."""
     background = Background()
-    scanner = ConceptScanner(background)
+    scanner = ConceptScanner(background, background)
     result = ConceptsTab(state, scanner)
     result.keep = (background, scanner)  # type: ignore[attr-defined]
     qtbot.addWidget(result, before_close_func=lambda _: background.close())

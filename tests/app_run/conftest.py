@@ -23,6 +23,11 @@ SCRIPT = Path(__file__).with_name("fake_worker.py")
 QUICK = Limits(poll=0.02, silence=0.6, start=20.0, stop=0.5)
 
 
+@pytest.fixture(autouse=True)
+def _gui_collector(gui_collector: None) -> None:
+    """See `gui_collector`."""
+
+
 @pytest.fixture
 def runs(tmp_path: Path) -> Iterator[Path]:
     """A folder for runs; workers that a test leaves behind are ended."""

@@ -17,8 +17,8 @@ from collections import Counter
 from pathlib import Path
 
 import torch
-from core.data.dataset import prepare_latents
 
+from core.data.dataset import prepare_latents
 from core.data.plan import make_plan
 from core.families.detect import detect
 from core.families.registry import family
