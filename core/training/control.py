@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from core.errors import Stopped
@@ -24,6 +25,7 @@ class Control:
         self.stop_asked = threading.Event()
         self.save_on_stop = True
         self.pause_asked = threading.Event()
+        self._rest_here: Callable[[], None] | None = None
         self._rest: deque[protocol.SampleNow | protocol.CheckpointNow | protocol.Set] = deque()
 
     def submit(self, command: protocol.Command) -> None:
@@ -40,9 +42,30 @@ class Control:
                 self._rest.append(command)
 
     def check(self) -> None:
-        """Raise Stopped when a stop was asked for."""
+        """Raise Stopped when a stop was asked for; wait while paused, where that can be done."""
         if self.stop_asked.is_set():
             raise Stopped
+        if self._rest_here is not None and self.pause_asked.is_set():
+            self._rest_here()
+
+    @contextmanager
+    def pausing(self, rest: Callable[[], None]) -> Iterator[None]:
+        """Within the block `check` calls `rest` when a pause was asked for.
+
+        For work that may be interrupted between any two checks, such as caching and sampling;
+        `rest` frees the device, waits with `wait_while_paused`, and takes the device back.
+        """
+        self._rest_here = rest
+        try:
+            yield
+        finally:
+            self._rest_here = None
+
+    def wait_while_paused(self) -> None:
+        """Wait for resume. Raises Stopped when asked to stop meanwhile."""
+        while self.pause_asked.is_set():
+            if self.stop_asked.wait(0.1):
+                raise Stopped
 
     def take(self) -> protocol.SampleNow | protocol.CheckpointNow | protocol.Set | None:
         """The oldest command that is neither stop nor pause nor resume, or None."""

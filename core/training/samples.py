@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,7 +16,7 @@ from core.sampling.genspec import GenSpec
 from core.sampling.png_metadata import save_png
 from core.training.device import free_memory
 from core.training.ema import averaged
-from core.training.session import Session, warning_of
+from core.training.session import Session, rest, warning_of
 from core.worker import protocol
 
 
@@ -48,8 +49,10 @@ def draw_samples(session: Session) -> None:
     if not chosen or not session.is_main:
         return
     session.model.place("vae", session.device)
+    control, model = session.control, session.model
+    resting = partial(rest, control, session.emit, model, session.compute, "sampling")
     try:
-        with averaged(session.adapter, session.ema):
+        with averaged(session.adapter, session.ema), control.pausing(resting):
             # Drawing a training batch's worth at once needs no more memory than training does.
             groups = batches([spec for _, spec in chosen], session.job.training.batch_size)
             done = 0

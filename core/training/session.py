@@ -7,7 +7,7 @@ import logging
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from core.config.job import Job
 from core.data.dataset import LatentStore, TextStore, prepare_latents, prepare_text
@@ -156,7 +156,8 @@ def open_session(job: Job, run: RunFolder, emit: Emit, control: Control) -> Sess
     model = _load(job, base, compute)
     control.check()
     model.place("vae", compute.device)
-    latents, plan = prepare_latents(plan, model, emit, control)
+    with control.pausing(lambda: rest(control, emit, model, compute, "caching")):
+        latents, plan = prepare_latents(plan, model, emit, control)
     if compute.device.type != "cpu":
         # Only samples need it again; on a small card its memory is worth more than the move.
         model.place("vae", _cpu())
@@ -171,6 +172,25 @@ def open_session(job: Job, run: RunFolder, emit: Emit, control: Control) -> Sess
     return Session(
         job, run, emit, control, compute, model, adapter, optimizer, plan, latents, text, ema
     )
+
+
+def rest(
+    control: Control,
+    emit: Emit,
+    model: LoadedModel,
+    compute: Compute,
+    phase: protocol.PhaseName,
+) -> None:
+    """Free the device of the whole model and wait for resume, in the middle of a phase."""
+    parts: tuple[Literal["vae", "text_encoder", "unet"], ...] = ("vae", "text_encoder", "unet")
+    for part in parts:
+        model.place(part, _cpu())
+    free_memory(compute.device)
+    emit(protocol.Phase(name="paused"))
+    control.wait_while_paused()
+    for part in parts:
+        model.place(part, compute.device)
+    emit(protocol.Phase(name=phase))
 
 
 def fingerprint(plan: Plan) -> str:

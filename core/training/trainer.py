@@ -300,9 +300,7 @@ def _pause(session: Session) -> None:
     parked = park_state(session.optimizer)
     free_memory(session.device)
     session.emit(protocol.Phase(name="paused", done=session.step, total=session.plan.total_steps))
-    while session.control.pause_asked.is_set():
-        if session.control.stop_asked.wait(0.1):
-            raise Stopped
+    session.control.wait_while_paused()
     unpark_state(parked)
     _move(session, session.device)
     _back_to_training(session)

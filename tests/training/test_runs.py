@@ -278,6 +278,34 @@ def test_pause_waits_and_changes_nothing(make_job, run_trainer) -> None:
     assert same(weights(straight), weights(run))
 
 
+@pytest.mark.parametrize("phase", ["caching", "sampling"])
+def test_pause_is_obeyed_in_other_phases_too(make_job, run_trainer, phase: str) -> None:
+    import threading
+
+    def job():
+        made = make_job(sampling__every_unit="step", sampling__every=3)
+        made.sampling.prompts = [_spec("thing 1")]
+        return made
+
+    straight = run_trainer(job())
+    seen: list[str] = []
+
+    def on_event(event, control) -> None:
+        if event.type != "phase":
+            return
+        seen.append(event.name)
+        if event.name == phase and seen.count("paused") == 0:
+            control.submit(protocol.Pause())
+        if event.name == "paused":
+            threading.Timer(0.3, control.submit, [protocol.Resume()]).start()
+
+    run = run_trainer(job(), on_event=on_event)
+    assert run.outcome.status == "finished"
+    paused = seen.index("paused")
+    assert seen.count("paused") == 1 and seen[paused - 1] == seen[paused + 1] == phase
+    assert same(weights(straight), weights(run))
+
+
 def test_live_commands(make_job, run_trainer) -> None:
     job = make_job()
 
