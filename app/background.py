@@ -26,9 +26,6 @@ class _Task:
 class Background(QObject):
     """Runs functions in a few threads. Signals: idle() when nothing is left to do."""
 
-    # The threads are Python's own: QThreadPool.start with a Python function corrupted the heap in
-    # most runs of the tests (PySide 6.12.0 on Python 3.11).
-
     idle = Signal()
     _finished = Signal(object, object)
 

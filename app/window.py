@@ -27,7 +27,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app import collector, dialogs, i18n, prefs, theme
+from app import dialogs, i18n, prefs, theme
 from app.background import Background
 from app.collector import Collector
 from app.concept_scan import ConceptScanner
@@ -123,6 +123,7 @@ class Window(QMainWindow):
         self.splitter.addWidget(self.run)
         self.splitter.setStretchFactor(0, 3)
         self.splitter.setStretchFactor(1, 2)
+        self.splitter.setSizes([theme.em(100), theme.em(72)])
         middle = QWidget()
         whole = QVBoxLayout(middle)
         whole.setContentsMargins(0, 0, 0, 0)
@@ -396,7 +397,6 @@ def prepare(app: QApplication) -> i18n.Translators:
     """Give the application its name, number format, language and theme."""
     # QApplication sets the locale from the environment; libraries then read 0,5 for 0.5.
     locale.setlocale(locale.LC_NUMERIC, "C")
-    collector.keep_to_gui_thread(app)
     app.setApplicationName("Limner")
     app.setApplicationDisplayName("Limner")
     translators = i18n.Translators(app)

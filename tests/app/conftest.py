@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import struct
 from collections.abc import Callable, Iterator
@@ -22,15 +21,6 @@ from app.window import Window, prepare
 @pytest.fixture(autouse=True)
 def _gui_collector(gui_collector: None) -> None:
     """See `gui_collector`."""
-
-
-@pytest.fixture(autouse=True)
-def _collect_here() -> Iterator[None]:
-    """Collect garbage in this thread alone, as app/collector.py does in the program."""
-    gc.disable()
-    yield
-    gc.collect()
-    gc.enable()
 
 
 @pytest.fixture(scope="session")
