@@ -21,7 +21,7 @@ from core.lora.inject import Adapter, inject
 from core.runs.folder import RunFolder
 from core.training.checkpoint import TrainingState
 from core.training.control import Control, Emit
-from core.training.device import Compute, choose_compute, free_memory
+from core.training.device import Compute, choose_compute, free_memory, limit_threads
 from core.training.ema import Ema
 from core.training.optimizers import build_optimizer
 from core.training.triggers import Trigger
@@ -154,6 +154,7 @@ def open_session(job: Job, run: RunFolder, emit: Emit, control: Control) -> Sess
         emit = _silent
     emit(protocol.Phase(name="loading", text="Loading the base model"))
     model = _load(job, base, compute)
+    limit_threads(model.components["unet"], compute.device)
     control.check()
     model.place("vae", compute.device)
     with control.pausing(lambda: rest(control, emit, model, compute, "caching")):

@@ -181,9 +181,6 @@ def prepare_environment(job: Job) -> None:
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     os.environ["PYTHONUTF8"] = "1"
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    # OpenMP's threads spin while they wait for one another. Where another program has a core,
-    # that slowed training on the processor four times and more; sleeping threads cost little.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def _import_trainer() -> TrainFunction:
