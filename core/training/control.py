@@ -41,10 +41,14 @@ class Control:
             case _:
                 self._rest.append(command)
 
-    def check(self) -> None:
-        """Raise Stopped when a stop was asked for; wait while paused, where that can be done."""
+    def check_stop(self) -> None:
+        """Raise Stopped when a stop was asked for."""
         if self.stop_asked.is_set():
             raise Stopped
+
+    def check(self) -> None:
+        """Raise Stopped when a stop was asked for; wait while paused, where that can be done."""
+        self.check_stop()
         if self._rest_here is not None and self.pause_asked.is_set():
             self._rest_here()
 

@@ -18,7 +18,7 @@ from torch import nn
 def interruptible(modules: Iterable[nn.Module], check: Callable[[], None]) -> Iterator[None]:
     """Within the block `check` is called before each block of the modules, forward and backward.
 
-    `check` raises to interrupt. A block is what stands up to three levels below a module: small
+    `check` raises to interrupt. A block is what stands up to two levels below a module: small
     enough to be quick, few enough to cost nothing.
     """
 
@@ -32,7 +32,7 @@ def interruptible(modules: Iterable[nn.Module], check: Callable[[], None]) -> It
 
     handles = []
     for module in modules:
-        for block in _blocks(module, depth=3):
+        for block in _blocks(module, depth=2):
             handles.append(block.register_forward_pre_hook(before))
             handles.append(block.register_forward_hook(after))
     try:

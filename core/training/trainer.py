@@ -72,7 +72,11 @@ def train(
         session.restore(checkpoint.read_state(resume_from))
     status: protocol.Status = "finished"
     try:
-        _run_steps(session, resumed=resume_from is not None)
+        blocks = session.model.components.values()
+        # Several processes must agree on when to stop, so there a stop waits for the step's end.
+        alone = session.compute.accelerator.num_processes == 1
+        with interruptible(blocks, control.check_stop) if alone else nullcontext():
+            _run_steps(session, resumed=resume_from is not None)
     except Stopped:
         status = "stopped"
         session.optimizer.zero_grad()
@@ -106,11 +110,7 @@ def _run_steps(session: Session, resumed: bool) -> None:
 
 def _timed_step(session: Session, batches: list[Batch], epoch: float) -> None:
     started = time.perf_counter()
-    blocks = session.model.components.values()
-    # Several processes must agree on when to stop, so there it waits for the step's end.
-    alone = session.compute.accelerator.num_processes == 1
-    with interruptible(blocks, session.control.check) if alone else nullcontext():
-        loss = train_step(session, batches)
+    loss = train_step(session, batches)
     session.step += 1
     if session.ema:
         session.ema.update(session.adapter)
