@@ -4,7 +4,8 @@ rem   start.bat         open the window
 rem   start.bat demo    train the demo LoRA in the terminal
 rem   start.bat test    format, lint, types, tests
 rem   start.bat ...     anything else goes to the command line program
-rem LIMNER_PYTHON names the Python (3.11 to 3.13) to set up with.
+rem LIMNER_PYTHON names the Python (3.11 to 3.13) to set up with, LIMNER_TORCH_INDEX another wheel
+rem index for torch ("plain" for none) than the one chosen from the graphics card.
 setlocal
 set "PYTHONUTF8=1"
 set "check=import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))"

@@ -4,7 +4,8 @@
 #   ./start.sh demo    train the demo LoRA in the terminal
 #   ./start.sh test    format, lint, types, tests
 #   ./start.sh ...     anything else goes to the command line program
-# LIMNER_PYTHON names the Python (3.11 to 3.13) to set up with.
+# LIMNER_PYTHON names the Python (3.11 to 3.13) to set up with, LIMNER_TORCH_INDEX another wheel
+# index for torch ("plain" for none) than the one chosen from the graphics card.
 
 # A link to this file (in ~/bin, say) works too.
 self=$(readlink -f -- "$0" 2>/dev/null) || self=$0
