@@ -18,7 +18,7 @@ from app.widgets import numbers
 from app.widgets.fields import CheckField, ChoiceField, NumberField, PromptField, TextField
 from app.widgets.paths import PathField
 from app.widgets.row import FIELD_EM, NARROW_EM, FieldRow
-from core.config.fields import Level, SettingInfo
+from core.config.fields import Above, Level, SettingInfo
 from core.config.job import BY_PATH, SETTINGS
 from core.errors import Problem
 
@@ -419,6 +419,10 @@ def when_text(info: SettingInfo, base: Callable[[str], SettingInfo | None]) -> s
     for path, allowed in info.when.items():
         other = base(path)
         title = schema(other.title) if other else path
-        names = [value_text(other, value) if other else str(value) for value in allowed]
+        if isinstance(allowed, Above):
+            text = QCoreApplication.translate("forms", "above %1")
+            names = [text.replace("%1", numbers.show(allowed.bound))]
+        else:
+            names = [value_text(other, value) if other else str(value) for value in allowed]
         parts.append(f"{title}: {' / '.join(names)}")
     return ", ".join(parts)

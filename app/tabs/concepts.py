@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QT_TRANSLATE_NOOP, QSize, Qt, QUrl, Signal
+from PySide6.QtCore import QSize, Qt, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QResizeEvent
 from PySide6.QtWidgets import (
     QFileDialog,
@@ -20,7 +20,7 @@ from PySide6.QtWidgets import (
 
 from app import prefs, theme
 from app.concept_scan import ConceptFacts, ConceptScanner
-from app.forms import Form, Section, by_prefix, tooltip
+from app.forms import Form, Section, grouped, tooltip
 from app.i18n import counted
 from app.icons import icon
 from app.state import SettingsState, new_item
@@ -33,11 +33,9 @@ from core.config.job import BY_PATH
 
 LIST = "concepts"
 ENABLED = "concepts[].enabled"
-_PROMPT, _CAPTION, _IMAGE = (f"concepts[].{part}." for part in ("prompt", "caption", "image"))
-SECTIONS = (
-    Section("", by_prefix("concepts[].", without=(ENABLED, *by_prefix(_PROMPT, _CAPTION, _IMAGE)))),
-    Section(str(QT_TRANSLATE_NOOP("schema", "Captions")), by_prefix(_PROMPT, _CAPTION)),
-    Section(str(QT_TRANSLATE_NOOP("schema", "Changes to the pictures")), by_prefix(_IMAGE)),
+SECTIONS = tuple(
+    Section(section.title, tuple(path for path in section.paths if path != ENABLED))
+    for section in grouped("concepts[].")
 )
 
 

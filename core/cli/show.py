@@ -60,6 +60,7 @@ def _leaves(found: dict[str, Any]) -> list[tuple[str, Any]]:
 
 def show_schema(*, as_json: bool) -> int:
     """Every setting that has an effect, in the order of the window."""
+    from core.config.fields import Above
     from core.config.job import SETTINGS, Job
 
     if as_json:
@@ -74,7 +75,10 @@ def show_schema(*, as_json: bool) -> int:
         default = info.empty if info.default in (None, "") else json.dumps(info.default)
         say(f"    {info.help} Default: {default or 'empty'}.")
         for path, values in info.when.items():
-            say(f"    Only when {path} is {' or '.join(map(str, values))}.")
+            if isinstance(values, Above):
+                say(f"    Only when {path} is above {values.bound:g}.")
+            else:
+                say(f"    Only when {path} is {' or '.join(map(str, values))}.")
     return 0
 
 

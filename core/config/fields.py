@@ -16,7 +16,19 @@ from pydantic.fields import FieldInfo
 
 Level = Literal["basic", "all"]
 Kind = Literal["", "folder", "file", "save_file", "model", "text", "prompt", "paragraph"]
-Condition = Mapping[str, tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Above:
+    """The values of a condition that holds for every number above `bound`."""
+
+    bound: float
+
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, int | float) and value > self.bound
+
+
+Condition = Mapping[str, tuple[Any, ...] | Above]
 
 
 def tr(text: str) -> str:

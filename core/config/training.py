@@ -20,7 +20,7 @@ UNIT_LABELS = {
 
 DURATION, OPTIMIZER, MEMORY = tr("Duration"), tr("Optimizer"), tr("Memory and precision")
 NOISE, LOSS, EMA = tr("Noise"), tr("Loss"), tr("Averaging (EMA)")
-CHECKPOINTS = tr("Checkpoints")
+CHECKPOINTS, VALIDATION = tr("Checkpoints"), tr("Validation")
 _ADAM = {"training.optimizer": ("adamw", "adamw_8bit")}
 _PRODIGY = {"training.optimizer": ("prodigy",)}
 
@@ -192,6 +192,39 @@ class Timesteps(Settings):
     )
 
 
+class Validation(Settings):
+    """When the loss of the validation concepts is measured."""
+
+    every: int = setting(
+        1,
+        title=tr("Validate every"),
+        help=tr(
+            "Measures the loss on the concepts whose purpose is validation, always with the same "
+            "noise. Rising while the training loss falls means overfitting."
+        ),
+        group=VALIDATION,
+        ge=1,
+        le=1_000_000,
+        when={"training.validation.every_unit": ("step", "epoch", "minute")},
+    )
+    every_unit: Unit = setting(
+        "epoch",
+        title=tr("Validate in"),
+        help=tr("What the number before counts."),
+        group=VALIDATION,
+        labels=UNIT_LABELS,
+    )
+    timesteps: int = setting(
+        4,
+        title=tr("Noise levels per picture"),
+        help=tr("Each picture is measured at so many noise levels, spread evenly."),
+        group=VALIDATION,
+        ge=1,
+        le=100,
+        when={"training.validation.every_unit": ("step", "epoch", "minute")},
+    )
+
+
 class Training(Settings):
     """The training loop."""
 
@@ -208,6 +241,17 @@ class Training(Settings):
         ge=64,
         le=4096,
         multiple_of=8,
+    )
+    more_resolutions: str = setting(
+        "",
+        title=tr("Further resolutions"),
+        help=tr(
+            "Train every picture at these sizes too, such as 384, 640; each epoch shows it once "
+            "at each size. Concepts with a resolution of their own keep to that."
+        ),
+        group=DURATION,
+        pattern=r"^\s*(\d{2,4}(\s*[,;\s]\s*\d{2,4})*)?\s*$",
+        empty=tr("none"),
     )
     epochs: int = setting(
         50,
@@ -361,7 +405,20 @@ class Training(Settings):
     )
     ema: Ema = Field(default_factory=Ema)
     loss: Loss = Field(default_factory=Loss)
+    cache_limit: float = setting(
+        20.0,
+        title=tr("Size of the cache"),
+        help=tr(
+            "Prepared pictures and captions of earlier runs are removed beyond this, the longest "
+            "unused first; what a running training needs always stays."
+        ),
+        group=MEMORY,
+        unit="GB",
+        gt=0,
+        le=100_000,
+    )
     timesteps: Timesteps = Field(default_factory=Timesteps)
+    validation: Validation = Field(default_factory=Validation)
 
 
 class Checkpoints(Settings):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from core.config.concepts import Kind
 from core.errors import Problem
 
 
@@ -40,7 +41,10 @@ class Item:
 
     id: stable within the job, the same in every epoch; the seed of its noise derives from it.
     size: width, height after EXIF rotation. captions: one or more alternatives. A missing
-    caption file gives the single caption "" with caption_missing True.
+    caption file gives the single caption "" with caption_missing True. mask: the mask's file where
+    the concept learns by such files and this picture has one; masks by transparency are in the
+    picture itself. focus: the point (x, y), 0..1 of the upright picture, that the crop is laid
+    around; None for the middle. resolution: the side of the square of the bucket's area.
     """
 
     id: int
@@ -50,11 +54,18 @@ class Item:
     placement: Placement
     captions: tuple[str, ...]
     caption_missing: bool = False
+    mask: Path | None = None
+    focus: tuple[float, float] | None = None
+    resolution: int = 512
 
 
 @dataclass(frozen=True)
 class ConceptSummary:
-    """What was found for one concept. pictures: usable ones."""
+    """What was found for one concept.
+
+    pictures: usable ones, each counted once whatever the number of resolutions. per_epoch:
+    showings in the first epoch; 0 for validation concepts.
+    """
 
     index: int
     name: str
@@ -62,13 +73,15 @@ class ConceptSummary:
     skipped: int
     captions_missing: int
     per_epoch: int
+    kind: Kind = "train"
 
 
 @dataclass(frozen=True)
 class Pace:
     """The job's numbers that steps are counted from.
 
-    repeats: concept index -> how often each of its pictures is shown in one epoch.
+    repeats: concept index -> how often each of its pictures is shown in one epoch. counts:
+    concept index -> how many showings one epoch has, in place of repeats.
     """
 
     epochs: int = 1
@@ -77,12 +90,15 @@ class Pace:
     gradient_accumulation: int = 1
     seed: int = 0
     repeats: Mapping[int, float] = field(default_factory=dict)
+    counts: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Plan:
     """Everything that will be trained, decided before anything heavy is loaded.
 
+    items: what is trained, prior concepts included; validation: what is only measured. A picture
+    that is trained at several resolutions is several items. Ids are unique over both.
     samples_per_epoch counts repeats; steps are optimizer steps. Both are those of the first
     epoch: they differ between epochs only with fractional repeats, while total_steps is always
     exact. epoch_ends: the step at which each epoch ends, for as many epochs as it takes until the
@@ -99,15 +115,20 @@ class Plan:
     problems: tuple[Problem, ...] = field(default=())
     pace: Pace = field(default_factory=Pace)
     epoch_ends: tuple[int, ...] = ()
+    validation: tuple[Item, ...] = ()
 
 
 @dataclass(frozen=True)
 class Draw:
-    """One showing of an item: `repeat` counts its showings within the epoch from 0."""
+    """One showing of an item: `repeat` counts its showings within the epoch from 0.
+
+    variant: which of the concept's prepared versions is shown, 0 where there is only one.
+    """
 
     item: Item
     repeat: int
     caption: str
+    variant: int = 0
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from app.tabs.places import tab_of
 from app.widgets.fields import ChoiceField, NumberField, PromptField, TextField
 from app.widgets.paths import PathField
 from app.window import Window
+from core.config.fields import Above
 from core.config.job import BY_PATH, SETTINGS
 
 
@@ -332,7 +333,8 @@ def test_every_ready_setting_is_on_its_tab_and_no_other(window: Window, pictures
         # Make it apply first: conditions name a value under which it does.
         for other, allowed in info.when.items():
             prefix = path.split(".0.")[0] + ".0." if "[]" in info.path else ""
-            window.state.set(prefix + other, allowed[0])
+            value = 1.0 if isinstance(allowed, Above) else allowed[0]
+            window.state.set(prefix + other, value)
         found = page.reveal(path)
         assert (found is not None) == info.ready, path
         if found is not None:
