@@ -127,11 +127,13 @@ class Canvas(pg.PlotWidget):
         self._validation.setSymbolPen(None)
         self._validation.setSymbolSize(5)
         self._cursor.setPen(pg.mkPen(c.border_strong, width=1))
-        for curve in self._rate_curves:
-            curve.setPen(self._rate_pen())
+        for number, curve in enumerate(self._rate_curves):
+            curve.setPen(self._rate_pen(number))
 
-    def _rate_pen(self) -> object:
-        return pg.mkPen(theme.colours().warning, width=1.2)
+    def _rate_pen(self, number: int) -> object:
+        # The UNet's rate is drawn through, the text encoder's in dashes.
+        style = Qt.PenStyle.DashLine if number else Qt.PenStyle.SolidLine
+        return pg.mkPen(theme.colours().warning, width=1.2, style=style)
 
     def reset(self) -> None:
         """Empty the plot for another run."""
@@ -175,7 +177,7 @@ class Canvas(pg.PlotWidget):
 
     def _draw_rates(self, view: RunView) -> None:
         while len(self._rate_curves) < len(view.rates):
-            curve = pg.PlotCurveItem(pen=self._rate_pen(), antialias=True)
+            curve = pg.PlotCurveItem(pen=self._rate_pen(len(self._rate_curves)), antialias=True)
             self._rate_curves.append(curve)
             self._rate_box.addItem(curve)
         highest = 0.0

@@ -9,7 +9,7 @@ from app import icons, theme
 from app.run_panel.model import ALIVE, State
 from app.run_panel.parts import counted, tool_button
 
-COMPACT_BELOW = 120  # spacing units of window width
+COMPACT_BELOW = 136  # spacing units of window width
 
 
 class Controls(QWidget):

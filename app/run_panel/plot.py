@@ -67,6 +67,10 @@ class LossPlot(QWidget):
         head.setSpacing(theme.unit(1))
         head.addWidget(_Swatch("accent"))
         head.addWidget(self._loss)
+        self._validation_key = _Swatch("good")
+        self._validation = NumberLabel("validation 0.00000", role="")
+        head.addWidget(self._validation_key)
+        head.addWidget(self._validation)
         head.addWidget(_Swatch("warning"))
         head.addWidget(self._rate)
         head.addWidget(self._at, 1)
@@ -172,6 +176,11 @@ class LossPlot(QWidget):
         self._loss.setText(
             self.tr("loss {0}").format("–" if value is None else _loss_text(value[1]))
         )
+        measured = _at(self._view.validation, step)
+        for widget in (self._validation_key, self._validation):
+            widget.setVisible(measured is not None)
+        if measured is not None:
+            self._validation.setText(self.tr("validation {0}").format(_loss_text(measured[1])))
         group = next(iter(self._view.rates), None)
         rate = _at(self._view.rates[group], step) if group else None
         self._rate.setText(

@@ -144,3 +144,17 @@ def test_thinning_keeps_the_extremes() -> None:
 )
 def test_numbers_for_the_axis(value: float, expected: float) -> None:
     assert nice_below(value) == pytest.approx(expected)
+
+
+def test_validation_has_a_curve_and_a_number_of_its_own(
+    qtbot: QtBot, plot: LossPlot, tmp_path: Path
+) -> None:
+    view = a_view(tmp_path)
+    shown(qtbot, plot, view)
+    assert not plot._validation.isVisibleTo(plot), "no number for what was never measured"
+    view.apply([protocol.Validation(step=0, loss=0.5), protocol.Validation(step=20, loss=0.25)])
+    plot.refresh()
+    qtbot.waitUntil(lambda: plot._drawn == view.revision)
+    assert plot._validation.isVisibleTo(plot)
+    assert "0.2500" in plot._validation.text()
+    assert list(plot._canvas._validation.getData()[1]) == [0.5, 0.25]
