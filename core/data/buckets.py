@@ -40,11 +40,17 @@ def make_buckets(resolution: int, step: int, max_aspect: float = MAX_ASPECT) -> 
     return list(buckets)
 
 
-def place(size: tuple[int, int], buckets: Sequence[Bucket]) -> Placement:
+def place(
+    size: tuple[int, int],
+    buckets: Sequence[Bucket],
+    focus: tuple[float, float] | None = None,
+) -> Placement:
     """How a picture of `size` (width, height) is brought into the bucket nearest to its shape.
 
     Nearest by the ratio of aspect ratios; the first bucket wins a tie. The picture is scaled
-    until it just covers the bucket, keeping its shape to within a pixel, and cut in the middle.
+    until it just covers the bucket, keeping its shape to within a pixel. focus: the point (x, y),
+    0..1 of the picture, that comes as near to the middle of the cut as the picture allows; the
+    picture's own middle without it.
     """
     width, height = size
     if width < 1 or height < 1:
@@ -56,5 +62,16 @@ def place(size: tuple[int, int], buckets: Sequence[Bucket]) -> Placement:
         max(bucket.width, math.floor(width * scale + 0.5)),
         max(bucket.height, math.floor(height * scale + 0.5)),
     )
-    crop = ((resized[0] - bucket.width) // 2, (resized[1] - bucket.height) // 2)
+    crop = (
+        _offset(resized[0], bucket.width, None if focus is None else focus[0]),
+        _offset(resized[1], bucket.height, None if focus is None else focus[1]),
+    )
     return Placement(bucket=bucket, resized=resized, crop=crop, upscaled=scale > 1)
+
+
+def _offset(whole: int, part: int, focus: float | None) -> int:
+    """Where a cut of `part` pixels begins along a side of `whole` pixels."""
+    room = whole - part
+    if focus is None:
+        return room // 2
+    return min(max(math.floor(focus * whole - part / 2 + 0.5), 0), room)

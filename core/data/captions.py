@@ -10,69 +10,12 @@ from pathlib import Path
 
 from core.config.concepts import CaptionAugmentation, Concept
 from core.data.seeds import stable_seed
+from core.data.textfile import CaptionError, CaptionText, read_caption_file, read_text
 from core.paths import user_path
 
+__all__ = ["CaptionError", "CaptionText", "read_caption_file", "read_text"]
+
 CAPTION_SUFFIXES = (".txt", ".caption")
-_MAX_BYTES = 16 * 2**20
-_CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
-_HIGH_RUN = re.compile(rb"[\x80-\xff]+")
-_GB_FOUR_BYTES = re.compile(rb"[\x81-\xfe][0-9][\x81-\xfe][0-9]")
-
-
-class CaptionError(Exception):
-    """A caption file cannot be read; the text is the reason in one sentence."""
-
-
-def read_text(path: Path) -> str:
-    """A text file's content in whatever encoding it has, line ends as they are.
-
-    UTF-8 with or without byte order mark, UTF-16 and UTF-32 by theirs, else GB18030; a file
-    whose bytes above 127 all stand alone, as accents do between Latin letters and never in
-    Chinese, is Windows-1252. Raises FileNotFoundError when there is no such file and
-    CaptionError when it holds no text.
-    """
-    try:
-        with open(path, "rb", buffering=0) as file:
-            too_large = os.fstat(file.fileno()).st_size > _MAX_BYTES
-            data = b"" if too_large else file.readall()
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise CaptionError(f"The file cannot be read ({error.strerror or error}).") from error
-    if too_large:
-        raise CaptionError(f"The file is larger than {_MAX_BYTES // 2**20} MB; that is no caption.")
-    text = _decode(data)
-    if _CONTROL.search(text.rstrip("\x1a")):
-        raise CaptionError("The file holds binary data, not text.")
-    return text.rstrip("\x1a")
-
-
-def _decode(data: bytes) -> str:
-    marks = (
-        (b"\xef\xbb\xbf", "utf-8"),
-        (b"\xff\xfe\x00\x00", "utf-32-le"),
-        (b"\x00\x00\xfe\xff", "utf-32-be"),
-        (b"\xff\xfe", "utf-16-le"),
-        (b"\xfe\xff", "utf-16-be"),
-    )
-    for mark, encoding in marks:
-        if data.startswith(mark):
-            try:
-                return data[len(mark) :].decode(encoding)
-            except UnicodeDecodeError as error:
-                raise CaptionError(f"The file is marked as {encoding} but is damaged.") from error
-    if b"\0" in data:
-        raise CaptionError("The file holds binary data, not text.")
-    for encoding in ("utf-8", "cp1252") if _accents_only(data) else ("utf-8", "gb18030"):
-        try:
-            return data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    raise CaptionError("The file is neither UTF-8, UTF-16 nor GB18030 text; save it as UTF-8.")
-
-
-def _accents_only(data: bytes) -> bool:
-    return not _GB_FOUR_BYTES.search(data) and all(len(run) == 1 for run in _HIGH_RUN.findall(data))
 
 
 def caption_lines(text: str) -> tuple[str, ...]:
@@ -88,6 +31,16 @@ def caption_path(picture: Path) -> Path | None:
         if path.is_file():
             return path
     return None
+
+
+def caption_file_of(concept: Concept, picture: Path) -> Path | None:
+    """The file that editing this picture's caption writes: the one it has, else the .txt beside it.
+
+    None when the concept's captions come from elsewhere.
+    """
+    if concept.prompt.source != "caption_file":
+        return None
+    return caption_path(picture) or picture.with_suffix(CAPTION_SUFFIXES[0])
 
 
 def captions_of(concept: Concept, picture: Path) -> tuple[tuple[str, ...], bool]:

@@ -1,0 +1,120 @@
+"""Reading the text files that people have beside their pictures, in whatever encoding."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+_MAX_BYTES = 16 * 2**20
+_CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
+_HIGH_RUN = re.compile(rb"[\x80-\xff]+")
+_GB_FOUR_BYTES = re.compile(rb"[\x81-\xfe][0-9][\x81-\xfe][0-9]")
+_LINE_END = re.compile("\r\n|\n|\r")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_MARKS = (
+    (b"\xef\xbb\xbf", "utf-8"),
+    (b"\xff\xfe\x00\x00", "utf-32-le"),
+    (b"\x00\x00\xfe\xff", "utf-32-be"),
+    (b"\xff\xfe", "utf-16-le"),
+    (b"\xfe\xff", "utf-16-be"),
+)
+
+
+class CaptionError(Exception):
+    """A text file cannot be read; the text is the reason in one sentence."""
+
+
+@dataclass(frozen=True)
+class CaptionText:
+    """A text file's content, and how it was written.
+
+    text: all of it with its own line ends, without byte order mark. encoding: a name that Python
+    knows. newline: the line end that most lines have, "\\n" where there is none.
+    """
+
+    text: str
+    encoding: str
+    newline: str
+
+
+def read_caption_file(path: Path, at_most: int = _MAX_BYTES) -> CaptionText:
+    """A text file's content, exactly as it stands.
+
+    UTF-8 with or without byte order mark, UTF-16 and UTF-32 by theirs, else GB18030; a file
+    whose bytes above 127 all stand alone, as accents do between Latin letters and never in
+    Chinese, is Windows-1252. Raises FileNotFoundError when there is no such file and
+    CaptionError when it holds no text or more than `at_most` bytes.
+    """
+    try:
+        with open(path, "rb", buffering=0) as file:
+            too_large = os.fstat(file.fileno()).st_size > at_most
+            data = b"" if too_large else file.readall()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise CaptionError(f"The file cannot be read ({error.strerror or error}).") from error
+    except ValueError as error:
+        raise CaptionError("The file's name holds a NUL character, which no file can.") from error
+    if too_large:
+        raise CaptionError(f"The file is larger than {at_most // 2**20} MB; that is no caption.")
+    text, encoding = _decode(data)
+    # Old editors of DOS end a text with Ctrl-Z.
+    text = text.rstrip("\x1a")
+    if _CONTROL.search(text):
+        raise CaptionError("The file holds binary data, not text.")
+    return CaptionText(text, encoding, _newline(text))
+
+
+def read_text(path: Path, at_most: int = _MAX_BYTES) -> str:
+    """The text alone of `read_caption_file`; raises the same."""
+    return read_caption_file(path, at_most).text
+
+
+def without_surrogates(text: str) -> str:
+    """The text with a replacement sign for what no encoding can hold.
+
+    Such halves of a character come from JSON's escapes and from names of files that are no
+    valid UTF-8.
+    """
+    return _SURROGATE.sub("\ufffd", text)
+
+
+def _newline(text: str) -> str:
+    ends = _LINE_END.findall(text) if "\r" in text else []
+    return max(dict.fromkeys(ends), key=ends.count) if ends else "\n"
+
+
+def _decode(data: bytes) -> tuple[str, str]:
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            try:
+                return data[len(mark) :].decode(encoding), encoding
+            except UnicodeDecodeError as error:
+                raise CaptionError(f"The file is marked as {encoding} but is damaged.") from error
+    if b"\0" in data:
+        return _unmarked_utf16(data)
+    for encoding in ("utf-8", "cp1252") if _accents_only(data) else ("utf-8", "gb18030"):
+        try:
+            return data.decode(encoding), encoding
+        except UnicodeDecodeError:
+            continue
+    raise CaptionError("The file is neither UTF-8, UTF-16 nor GB18030 text; save it as UTF-8.")
+
+
+def _unmarked_utf16(data: bytes) -> tuple[str, str]:
+    """UTF-16 without its mark: letters of Latin-1 have a NUL in every second byte, always in the
+    same place."""
+    for first, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+        zeros, others = data[first::2].count(0), data[1 - first :: 2].count(0)
+        if len(data) % 2 == 0 and others == 0 and 4 * zeros >= len(data):
+            try:
+                return data.decode(encoding), encoding
+            except UnicodeDecodeError:
+                continue
+    raise CaptionError("The file holds binary data, not text.")
+
+
+def _accents_only(data: bytes) -> bool:
+    return not _GB_FOUR_BYTES.search(data) and all(len(run) == 1 for run in _HIGH_RUN.findall(data))
