@@ -92,27 +92,36 @@ def load_picture(
             return flat if turn is None else flat.transpose(turn)
 
 
-def to_pixels(image: Image.Image, placement: Placement) -> np.ndarray:
-    """The bucket's rectangle of a picture, scaled and cut: (height, width, 3) uint8.
+def cut(
+    image: Image.Image,
+    full: tuple[int, int],
+    part: tuple[float, float, float, float],
+    size: tuple[int, int],
+    filter: Image.Resampling = Image.Resampling.LANCZOS,
+) -> Image.Image:
+    """A part (left, top, width, height) of the picture as if it were `full` large, scaled to
+    `size` with antialiasing.
 
-    Lanczos with antialiasing. Only the rectangle itself is computed, since a very thin picture
-    scaled as a whole would not fit into memory.
+    Only the part itself is computed, since a very thin picture scaled as a whole would not fit
+    into memory.
     """
+    left, top, width, height = part
+    scale_x, scale_y = image.width / full[0], image.height / full[1]
+    box = (
+        max(left * scale_x, 0),
+        max(top * scale_y, 0),
+        min((left + width) * scale_x, image.width),
+        min((top + height) * scale_y, image.height),
+    )
+    return image.resize(size, filter, box=box, reducing_gap=3.0)
+
+
+def to_pixels(image: Image.Image, placement: Placement) -> np.ndarray:
+    """The bucket's rectangle of a picture, scaled by Lanczos and cut: (height, width, 3) uint8."""
     import numpy as np
 
-    bucket, (full_width, full_height) = placement.bucket, placement.resized
-    left, top = placement.crop
-    scale_x, scale_y = image.width / full_width, image.height / full_height
-    box = (
-        left * scale_x,
-        top * scale_y,
-        min((left + bucket.width) * scale_x, image.width),
-        min((top + bucket.height) * scale_y, image.height),
-    )
-    resized = image.resize(
-        (bucket.width, bucket.height), Image.Resampling.LANCZOS, box=box, reducing_gap=3.0
-    )
-    return np.array(resized)
+    size = (placement.bucket.width, placement.bucket.height)
+    return np.array(cut(image, placement.resized, (*placement.crop, *size), size))
 
 
 def load_pixels(path: Path, placement: Placement, background: Color = WHITE) -> np.ndarray:
