@@ -18,7 +18,9 @@ PICTURE_SUFFIXES = frozenset(
     }
 )
 # Pictures that belong to another picture: its mask and its condition.
-_COMPANIONS = ("-masklabel.png", "-condlabel.png")
+COMPANION_ENDINGS = ("-masklabel.png", "-condlabel.png")
+# Where culling puts pictures that it cannot put into the system's trash.
+REJECTED_FOLDER = "_rejected"
 _CHECK_EVERY = 256
 
 StopCheck = Callable[[], object]
@@ -57,7 +59,7 @@ def is_picture_name(name: str) -> bool:
     return (
         os.path.splitext(lower)[1] in PICTURE_SUFFIXES
         and not lower.startswith(".")
-        and not lower.endswith(_COMPANIONS)
+        and not lower.endswith(COMPANION_ENDINGS)
     )
 
 
@@ -70,7 +72,8 @@ def ask_stop(stop: StopCheck | None) -> None:
 def scan_folder(folder: Path, include_subfolders: bool, stop: StopCheck | None = None) -> Scan:
     """All pictures in `folder`, its own files before those of its subfolders.
 
-    Names beginning with a dot are left out, and so are mask and condition pictures. A folder
+    Names beginning with a dot are left out, and so are mask and condition pictures and the
+    subfolders `_rejected`, where deleted pictures lie when there is no trash for them. A folder
     that is reached twice through symbolic links is searched once. `stop` is asked now and then;
     raises Stopped when it says so.
     """
@@ -113,7 +116,7 @@ def _entries(
             try:
                 if is_picture_name(entry.name) and entry.is_file():
                     names.append(entry.name)
-                elif include_subfolders and entry.is_dir():
+                elif include_subfolders and entry.name != REJECTED_FOLDER and entry.is_dir():
                     subfolders.append(entry.name)
             except OSError:
                 # A link that leads in a circle by itself is neither file nor folder.
