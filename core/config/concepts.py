@@ -228,6 +228,20 @@ class ImageAugmentation(Settings):
         when={"image.caching": ("variants",)},
     )
 
+    @property
+    def changes(self) -> bool:
+        """Whether a picture is ever changed."""
+        chances = (self.flip, self.crop_jitter, self.scale, self.rotation, self.brightness)
+        return any((*chances, self.contrast, self.saturation, self.hue, self.blur, self.grayscale))
+
+    @property
+    def prepared(self) -> int:
+        """How many versions of each picture are encoded before training; 0 where none is, because
+        each step makes its own."""
+        if not self.changes:
+            return 1
+        return self.variants if self.caching == "variants" else 0
+
 
 class Masks(Settings):
     """Which part of a picture is learned."""
@@ -298,7 +312,10 @@ class CaptionAugmentation(Settings):
     tag_list: str = setting(
         "",
         title=tr("List of tags"),
-        help=tr("Separated by commas or line ends; * stands for any letters."),
+        help=tr(
+            "Separated by commas or line ends; * stands for any letters. Capitals don't matter, and "
+            "an underscore is a space."
+        ),
         group=CAPTION_CHANGES,
         kind="paragraph",
         when={
@@ -426,6 +443,13 @@ class Concept(Settings):
         title=tr("Too small pictures"),
         help=tr("Pictures smaller than their bucket are enlarged, which blurs them, or left out."),
         labels={"enlarge": tr("Enlarge"), "leave_out": tr("Leave out")},
+    )
+    background: str = setting(
+        "#ffffff",
+        title=tr("Behind transparency"),
+        help=tr("The colour, such as #ffffff for white, that transparent parts are filled with."),
+        kind="text",
+        pattern=r"^#[0-9a-fA-F]{6}$",
     )
     prompt: Prompt = Field(default_factory=Prompt)
     image: ImageAugmentation = Field(default_factory=ImageAugmentation)

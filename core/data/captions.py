@@ -5,23 +5,41 @@ from __future__ import annotations
 import os
 import random
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 
 from core.config.concepts import CaptionAugmentation, Concept
+from core.data.metadata import table_of
 from core.data.seeds import stable_seed
-from core.data.textfile import CaptionError, CaptionText, read_caption_file, read_text
+from core.data.tags import has_word, varies, vary_tags
+from core.data.textfile import (
+    CaptionError,
+    CaptionText,
+    read_caption_file,
+    read_text,
+    without_surrogates,
+)
+from core.data.wildcards import expand, has_choices
 from core.paths import user_path
 
-__all__ = ["CaptionError", "CaptionText", "read_caption_file", "read_text"]
+__all__ = ["CaptionError", "CaptionText", "has_word", "read_caption_file", "read_text"]
 
 CAPTION_SUFFIXES = (".txt", ".caption")
+_KOHYA = re.compile(r"(\d+)_(.*\S.*)")
 
 
 def caption_lines(text: str) -> tuple[str, ...]:
     """The captions in a text: its lines that are not empty, without trailing commas."""
     lines = (line.strip().rstrip(",").rstrip() for line in text.splitlines())
     return tuple(line for line in lines if line)
+
+
+def whole_caption(text: str) -> tuple[str, ...]:
+    """The one caption that all lines of a text make, joined by spaces; () for an empty text."""
+    caption = " ".join(text.split()).rstrip(",").rstrip()
+    return (caption,) if caption else ()
 
 
 def caption_path(picture: Path) -> Path | None:
@@ -51,14 +69,19 @@ def captions_of(concept: Concept, picture: Path) -> tuple[tuple[str, ...], bool]
     """
     prompt = concept.prompt
     trigger = prompt.trigger.strip()
+    whole = prompt.lines == "whole"
     captions: tuple[str, ...]
     match prompt.source:
         case "caption_file":
-            captions = _captions_beside(picture)
+            captions = _captions_beside(picture, whole)
+        case "metadata":
+            captions = table_of(concept).captions_of(picture)
         case "single_file":
-            captions = _captions_in(user_path(prompt.file))
+            captions = _captions_in(user_path(prompt.file), whole)
         case "filename":
-            captions = (clean_name(picture.stem),)
+            captions = (clean_name(picture.stem) if prompt.clean_name else _text(picture.stem),)
+        case "folder_name":
+            captions = (folder_caption(picture.parent),)
         case "fixed":
             text = prompt.text.replace("{trigger}", trigger)
             captions = (" ".join(text.replace("{filename}", clean_name(picture.stem)).split()),)
@@ -67,26 +90,62 @@ def captions_of(concept: Concept, picture: Path) -> tuple[tuple[str, ...], bool]
     return _with_trigger(captions or ("",), trigger), missing
 
 
-def _captions_beside(picture: Path) -> tuple[str, ...]:
+def _captions_beside(picture: Path, whole: bool) -> tuple[str, ...]:
     for suffix in CAPTION_SUFFIXES:
         try:
-            return caption_lines(read_text(picture.with_suffix(suffix)))
+            text = read_text(picture.with_suffix(suffix))
         except FileNotFoundError:
             continue
+        return whole_caption(text) if whole else caption_lines(text)
     return ()
 
 
-def _captions_in(path: Path) -> tuple[str, ...]:
+def _captions_in(path: Path, whole: bool) -> tuple[str, ...]:
     try:
         status = os.stat(path)
-        return _captions_in_version(path, status.st_mtime_ns, status.st_size)
     except OSError as error:
         raise CaptionError(f"The file cannot be read ({error.strerror or error}).") from error
+    except ValueError as error:
+        raise CaptionError("The file's name holds a NUL character, which no file can.") from error
+    captions = _captions_in_version(path, whole, status.st_mtime_ns, status.st_size)
+    if isinstance(captions, str):
+        raise CaptionError(captions)
+    return captions
 
 
 @lru_cache(maxsize=8)
-def _captions_in_version(path: Path, mtime_ns: int, size: int) -> tuple[str, ...]:
-    return caption_lines(read_text(path))
+def _captions_in_version(
+    path: Path, whole: bool, mtime_ns: int, size: int
+) -> tuple[str, ...] | str:
+    """The captions, or why they cannot be read: asked for each picture, so that is kept as well."""
+    try:
+        text = read_text(path)
+    except FileNotFoundError:
+        return "The file is not there any more."
+    except CaptionError as error:
+        return str(error)
+    return whole_caption(text) if whole else caption_lines(text)
+
+
+def kohya_name(folder_name: str) -> tuple[int, str] | None:
+    """Repeats and name of a folder called `10_name class`; None when it is not called so."""
+    match = _KOHYA.fullmatch(folder_name.strip())
+    # A longer number is a date or a serial number.
+    return (int(match[1]), match[2].strip()) if match and len(match[1]) <= 5 else None
+
+
+@lru_cache(maxsize=1024)
+def folder_caption(folder: Path) -> str:
+    """A folder's name as words: `10_red_robot toy` gives `red robot toy`."""
+    # A relative folder such as `.` has its name elsewhere.
+    name = folder.name or Path(os.path.abspath(folder)).name
+    kohya = kohya_name(name)
+    return " ".join(_text(kohya[1] if kohya else name).replace("_", " ").split())
+
+
+def _text(name: str) -> str:
+    """A file's name as text that every encoding can hold, its spaces single."""
+    return " ".join(without_surrogates(name).split())
 
 
 def clean_name(stem: str) -> str:
@@ -94,7 +153,7 @@ def clean_name(stem: str) -> str:
 
     A name that is nothing but a number gives "".
     """
-    text = " ".join(re.sub(r"[_\-]+", " ", stem).split())
+    text = " ".join(re.sub(r"[_\-]+", " ", without_surrogates(stem)).split())
     return re.sub(r"(^|\s+)(\d+|\(\d+\))(\s+\d+|\s*\(\d+\))*$|\s*\(\d+\)$", "", text).strip()
 
 
@@ -113,30 +172,62 @@ def with_trigger(caption: str, trigger: str) -> str:
     return f"{trigger}, {caption}" if caption else trigger
 
 
-def has_word(caption: str, word: str) -> bool:
-    """Whether `word` (one or several words) stands in the caption on its own."""
-    return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", caption, re.IGNORECASE) is not None
+def lasting_captions(
+    captions: tuple[str, ...], augmentation: CaptionAugmentation
+) -> tuple[str, ...]:
+    """Those of an item's captions that some showings have exactly so, "" for a dropped one.
+
+    Only these are worth keeping prepared; all others are new at each step.
+    """
+    lasting: tuple[str, ...] = ("",) if augmentation.dropout > 0 else ()
+    if augmentation.dropout >= 1 or varies(augmentation):
+        return lasting
+    plain = (c for c in captions if not (augmentation.choices and has_choices(c)))
+    return (*lasting, *plain)
 
 
-def augment_caption(caption: str, augmentation: CaptionAugmentation, *numbers: int) -> str:
+def augment_caption(
+    caption: str,
+    augmentation: CaptionAugmentation,
+    *numbers: int,
+    trigger: str = "",
+    wildcards: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+) -> str:
     """The caption as it is shown this time; depends on nothing but the arguments.
 
     numbers: what the showing is known by, such as (seed, epoch, item id, repeat). Dropout gives
-    ""; shuffling puts the comma-separated tags behind the kept first ones into a new order.
+    "". Choices and wildcards are replaced, then tags behind the kept first ones dropped and put
+    into a new order. trigger: the word that is in the caption and stays there, in its place.
+    wildcards: names and the lines that may take their place.
     """
-    if augmentation.dropout <= 0 and not augmentation.shuffle:
+    chooses = augmentation.choices and has_choices(caption)
+    if augmentation.dropout <= 0 and not varies(augmentation) and not chooses:
         return caption
     generator = random.Random(stable_seed(*numbers))
     if generator.random() < augmentation.dropout:
         return ""
-    if not augmentation.shuffle:
-        return caption
-    tags = [tag.strip() for tag in caption.split(",")]
-    tags = [tag for tag in tags if tag]
-    keep, rest = tags[: augmentation.keep], tags[augmentation.keep :]
-    keys = [generator.random() for _ in rest]
-    order = sorted(range(len(rest)), key=keys.__getitem__)
-    return ", ".join(keep + [rest[index] for index in order])
+    if chooses:
+        caption = with_trigger(_tidy(expand(caption, wildcards, generator)), trigger.strip())
+    return vary_tags(caption, augmentation, trigger, generator) if varies(augmentation) else caption
+
+
+def settled_caption(
+    captions: tuple[str, ...],
+    augmentation: CaptionAugmentation,
+    *numbers: int,
+    trigger: str = "",
+    wildcards: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+) -> str:
+    """The caption by which an item is measured, the same each time: its first one, with nothing
+    dropped or shuffled; choices and wildcards are drawn from `numbers`."""
+    choices = CaptionAugmentation(choices=augmentation.choices)
+    return augment_caption(captions[0], choices, *numbers, trigger=trigger, wildcards=wildcards)
+
+
+def _tidy(caption: str) -> str:
+    """The caption without the double commas and spaces that an empty choice leaves."""
+    caption = re.sub(r"\s*,(\s*,)+", ",", " ".join(caption.split()))
+    return caption.strip(" ,")
 
 
 def choose_caption(captions: tuple[str, ...], *numbers: int) -> str:

@@ -8,29 +8,19 @@ Everything else is one concept.
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Any
 
 from core.config.concepts import Concept, Kind
-from core.data.captions import CAPTION_SUFFIXES
+from core.data.captions import CAPTION_SUFFIXES, kohya_name
+from core.data.metadata import TABLE_NAMES, TRAIN_FOLDER
 from core.data.scan import is_picture_name, natural_key
 from core.paths import user_path
 
-TABLE_NAMES = ("metadata.csv", "metadata.jsonl")
-# Tables are looked for in the folder itself and in this one below it.
-TRAIN_FOLDER = "train"
 _VALIDATION_FOLDERS = ("validation", "val", "valid")
-_KOHYA = re.compile(r"(\d+)_(.*\S.*)")
 _MOST_REPEATS = 10000
 # So many files tell whether a folder has captions.
 _LOOKED_AT = 2000
-
-
-def kohya_name(folder_name: str) -> tuple[int, str] | None:
-    """Repeats and name of a folder called `10_name class`; None when it is not called so."""
-    match = _KOHYA.fullmatch(folder_name.strip())
-    return (int(match[1]), match[2].strip()) if match else None
 
 
 def concepts_of_folder(folder: Path) -> list[dict[str, Any]]:

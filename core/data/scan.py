@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from core.config.concepts import Concept
+from core.data.metadata import key, table_of
+from core.data.textfile import CaptionError
 from core.errors import Problem, Severity, Stopped
 from core.paths import user_path
 
@@ -21,6 +24,8 @@ PICTURE_SUFFIXES = frozenset(
 COMPANION_ENDINGS = ("-masklabel.png", "-condlabel.png")
 # Where culling puts pictures that it cannot put into the system's trash.
 REJECTED_FOLDER = "_rejected"
+# What the culling viewer throws out, and what unpackers and cameras leave.
+_LEFT_OUT = frozenset({"_rejected", "__macosx", "@eadir"})
 _CHECK_EVERY = 256
 
 StopCheck = Callable[[], object]
@@ -69,6 +74,47 @@ def ask_stop(stop: StopCheck | None) -> None:
         raise Stopped
 
 
+def scan_concept(concept: Concept, stop: StopCheck | None = None) -> Scan:
+    """All pictures of a concept: those of its folder, and those that its table of captions lists.
+
+    Rows of the table without a file are warnings. Else as `scan_folder`.
+    """
+    scan = scan_folder(Path(concept.path), concept.include_subfolders, stop)
+    if concept.prompt.source == "metadata" and not any(
+        p.severity == "error" for p in scan.problems
+    ):
+        _add_listed(scan, concept, stop)
+    return scan
+
+
+def _add_listed(scan: Scan, concept: Concept, stop: StopCheck | None) -> None:
+    try:
+        table = table_of(concept)
+    except CaptionError:
+        return  # Whoever asks for the captions is told.
+    scan.problems += table.problems
+    root = table.path.parent
+    known = {key(os.fspath(path)) for path in scan.pictures}
+    for count, name in enumerate(table.names):
+        if count % _CHECK_EVERY == 0:
+            ask_stop(stop)
+        path = root / name
+        if key(os.fspath(path)) in known:
+            continue
+        if os.path.isfile(path):
+            scan.pictures.append(path)
+        else:
+            scan.problems.append(
+                Problem(
+                    code="metadata_file_missing",
+                    title=f"{name} stands in {table.path.name} but does not exist; put it back or "
+                    "remove its line.",
+                    severity="warning",
+                    file=os.fspath(path),
+                )
+            )
+
+
 def scan_folder(folder: Path, include_subfolders: bool, stop: StopCheck | None = None) -> Scan:
     """All pictures in `folder`, its own files before those of its subfolders.
 
@@ -90,6 +136,9 @@ def scan_folder(folder: Path, include_subfolders: bool, stop: StopCheck | None =
                 continue
             seen.add((status.st_dev, status.st_ino))
             names, subfolders = _entries(current, include_subfolders, stop)
+        except ValueError:
+            scan.problems.append(_no_path(current))
+            continue
         except OSError as error:
             scan.problems.append(
                 _problem(current, error, "error" if current == root else "warning")
@@ -122,6 +171,15 @@ def _entries(
                 # A link that leads in a circle by itself is neither file nor folder.
                 continue
     return names, subfolders
+
+
+def _no_path(folder: Path) -> Problem:
+    written = os.fspath(folder).replace("\0", "\\0")
+    return Problem(
+        code="folder_missing",
+        title=f"The folder {written} cannot exist, as its name holds a NUL character; choose the "
+        "folder again.",
+    )
 
 
 def _problem(folder: Path, error: OSError, severity: Severity) -> Problem:

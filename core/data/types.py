@@ -10,7 +10,7 @@ from core.config.concepts import Kind
 from core.errors import Problem
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Bucket:
     """A picture size that is trained, in pixels."""
 
@@ -21,7 +21,7 @@ class Bucket:
         return f"{self.width}x{self.height}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Placement:
     """What happens to one picture: resize to `resized` (width, height), then cut `crop`.
 
@@ -35,7 +35,7 @@ class Placement:
     upscaled: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
     """One picture of one concept that will be trained.
 
@@ -103,7 +103,8 @@ class Plan:
     epoch: they differ between epochs only with fractional repeats, while total_steps is always
     exact. epoch_ends: the step at which each epoch ends, for as many epochs as it takes until the
     pattern repeats (one, unless repeats are fractional). problems hold warnings (and errors, when
-    the plan cannot be trained).
+    the plan cannot be trained). wildcards: concept index -> name in the captions -> the lines that
+    may take its place, as they were when the plan was made.
     """
 
     items: tuple[Item, ...]
@@ -116,9 +117,10 @@ class Plan:
     pace: Pace = field(default_factory=Pace)
     epoch_ends: tuple[int, ...] = ()
     validation: tuple[Item, ...] = ()
+    wildcards: Mapping[int, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Draw:
     """One showing of an item: `repeat` counts its showings within the epoch from 0.
 

@@ -1,0 +1,90 @@
+"""Captions as lists of tags: splitting, and dropping or shuffling tags at random."""
+
+from __future__ import annotations
+
+import random
+import re
+from functools import lru_cache
+
+from core.config.concepts import CaptionAugmentation
+
+
+def split_tags(caption: str) -> list[str]:
+    """The comma-separated tags of a caption, without empty ones."""
+    return [tag for part in caption.split(",") if (tag := part.strip())]
+
+
+def join_tags(tags: list[str]) -> str:
+    """The caption made of these tags."""
+    return ", ".join(tags)
+
+
+def has_word(caption: str, word: str) -> bool:
+    """Whether `word` (one or several words) stands in the caption on its own, in any case."""
+    return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", caption, re.IGNORECASE) is not None
+
+
+def varies(augmentation: CaptionAugmentation) -> bool:
+    """Whether tags are shuffled or dropped at all."""
+    return augmentation.shuffle or augmentation.tag_dropout > 0
+
+
+def vary_tags(
+    caption: str, augmentation: CaptionAugmentation, trigger: str, generator: random.Random
+) -> str:
+    """The caption with tags left out and shuffled as `augmentation` says.
+
+    The first `keep` tags and those that hold the trigger word stay, each in its place in the
+    order. A caption that loses nothing and is not shuffled is given back as it was.
+    """
+    tags = split_tags(caption)
+    fixed = set(range(augmentation.keep)) | _trigger_places(tags, trigger)
+    kept = list(range(len(tags)))
+    if augmentation.tag_dropout > 0:
+        kept = [
+            place
+            for place in kept
+            if place in fixed
+            or not may_drop(tags[place], augmentation)
+            or generator.random() >= augmentation.tag_dropout
+        ]
+    if not augmentation.shuffle:
+        return caption if len(kept) == len(tags) else join_tags([tags[place] for place in kept])
+    moving = [place for place in kept if place not in fixed]
+    keys = [generator.random() for _ in moving]
+    shuffled = iter(sorted(range(len(moving)), key=keys.__getitem__))
+    order = [place if place in fixed else moving[next(shuffled)] for place in kept]
+    return join_tags([tags[place] for place in order])
+
+
+def may_drop(tag: str, augmentation: CaptionAugmentation) -> bool:
+    """Whether the settings allow a tag to be left out."""
+    if augmentation.tag_dropout_for == "all":
+        return True
+    listed = _pattern(augmentation.tag_list).fullmatch(_plain(tag)) is not None
+    return listed == (augmentation.tag_dropout_for == "listed")
+
+
+@lru_cache(maxsize=64)
+def _pattern(tag_list: str) -> re.Pattern[str]:
+    tags = [_plain(tag) for line in tag_list.splitlines() for tag in split_tags(line)]
+    if not tags:
+        return re.compile(r"(?!)")
+    return re.compile("|".join(re.escape(tag).replace(r"\*", ".*") for tag in tags), re.DOTALL)
+
+
+def _plain(tag: str) -> str:
+    return " ".join(tag.casefold().replace("_", " ").split())
+
+
+def _trigger_places(tags: list[str], trigger: str) -> set[int]:
+    """The places of the tags that hold the trigger word, which may have commas itself."""
+    wanted = split_tags(trigger)
+    if not wanted:
+        return set()
+    count, text = len(wanted), join_tags(wanted)
+    places: set[int] = set()
+    for start in range(len(tags) - count + 1):
+        if has_word(join_tags(tags[start : start + count]), text):
+            places.update(range(start, start + count))
+    return places
