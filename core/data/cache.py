@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import safetensors.torch
 import torch
 
 from core import files, paths
+from core.data.augment import Variation, unchanged
 from core.data.images import Color
 from core.data.types import Placement
 from core.errors import Problem
@@ -38,12 +39,27 @@ def content_key(*parts: Any) -> str:
 
 
 def latent_key(
-    file_digest: str, placement: Placement, background: Color, vae: str, dtype: str
+    file_digest: str,
+    placement: Placement,
+    background: Color,
+    vae: str,
+    dtype: str,
+    *,
+    variation: Variation | None = None,
+    mask: str = "",
 ) -> str:
-    """The key of a picture's latents. vae: LoadedModel.identity["vae"]."""
+    """The key of a picture's latents. vae: LoadedModel.identity["vae"]. mask: the digest of its
+    mask's file, `alpha` where transparency is the mask, or "" without."""
     bucket = placement.bucket
     size = [bucket.width, bucket.height, *placement.resized, *placement.crop]
-    return content_key("latents", FORMAT, file_digest, size, list(background), vae, dtype)
+    more: list[Any] = []
+    if variation is not None and variation != unchanged(placement):
+        # The crop that the picture would have had without says nothing about this one.
+        size = size[:4]
+        more.append(variation.key())
+    if mask:
+        more.append({"mask": mask})
+    return content_key("latents", FORMAT, file_digest, size, list(background), vae, dtype, *more)
 
 
 def text_key(caption: str, length: int, text: str) -> str:
@@ -70,29 +86,38 @@ class TensorCache:
         return self.folder / key[:2] / f"{key}.safetensors"
 
     def has(self, key: str) -> bool:
-        """Whether there is an entry; it may still prove damaged when read."""
-        return self.path_of(key).is_file()
+        """Whether there is an entry; it may still prove damaged when read. Counts as use of it."""
+        path = self.path_of(key)
+        _touch(path)
+        return path.is_file()
 
     def get(self, key: str) -> torch.Tensor | None:
         """The tensor, or None when there is none. A damaged entry is removed."""
+        found = self.get_all(key)
+        return None if found is None else found[_NAME]
+
+    def get_all(self, key: str) -> dict[str, torch.Tensor] | None:
+        """An entry's tensors by name (`tensor`, and what `put` was given more), or None."""
         path = self.path_of(key)
         try:
             data = path.read_bytes()
         except OSError:
             return None
-        tensor = _unpack(data)
-        if tensor is None:
+        tensors = _unpack(data)
+        if tensors is None:
             with contextlib.suppress(OSError):
                 path.unlink()
-        return tensor
+        else:
+            _touch(path)
+        return tensors
 
-    def put(self, key: str, tensor: torch.Tensor) -> bool:
+    def put(self, key: str, tensor: torch.Tensor, **more: torch.Tensor) -> bool:
         """Keep a tensor; returns whether it is kept. Never raises for a disk's failure."""
         if self.problem is not None:
             return False
         path = self.path_of(key)
         try:
-            _replace(path, _pack(tensor))
+            _replace(path, _pack({_NAME: tensor, **more}))
         except OSError as error:
             if path.is_file():
                 return True  # Another process has just written it, and Windows let only one.
@@ -111,24 +136,36 @@ def text_cache() -> TensorCache:
     return TensorCache(paths.cache_dir() / "text")
 
 
-def _pack(tensor: torch.Tensor) -> bytes:
-    tensor = tensor.detach().cpu().contiguous()
-    checksum = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return safetensors.torch.save({_NAME: tensor}, metadata={"crc32": f"{checksum:08x}"})
+def _touch(path: Path) -> None:
+    # The longest unused entries are the first to go when the cache is full.
+    with contextlib.suppress(OSError):
+        os.utime(path)
 
 
-def _unpack(data: bytes) -> torch.Tensor | None:
-    """The tensor of an entry, or None when it is damaged."""
+_NO_CHECKSUM = b'"crc32":"00000000"'
+
+
+def _pack(tensors: Mapping[str, torch.Tensor]) -> bytes:
+    ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    data = safetensors.torch.save(ready, metadata={"crc32": "00000000"})
+    header_end = 8 + int.from_bytes(data[:8], "little")
+    checksum = f'"crc32":"{zlib.crc32(data[header_end:]):08x}"'.encode()
+    return data[:header_end].replace(_NO_CHECKSUM, checksum, 1) + data[header_end:]
+
+
+def _unpack(data: bytes) -> dict[str, torch.Tensor] | None:
+    """The tensors of an entry, or None when it is damaged."""
     try:
         header_end = 8 + int.from_bytes(data[:8], "little")
         metadata = json.loads(data[8:header_end])["__metadata__"]
         if int(metadata["crc32"], 16) != zlib.crc32(data[header_end:]):
             return None
-        return safetensors.torch.load(data)[_NAME]
+        tensors = safetensors.torch.load(data)
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
     except safetensors.SafetensorError:
         return None
+    return tensors if _NAME in tensors else None
 
 
 def _replace(path: Path, data: bytes) -> None:

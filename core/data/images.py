@@ -74,6 +74,13 @@ def load_picture(
     decoded at a half, quarter or eighth of its size, never below `at_least`; that is much faster.
     Raises PictureError when any part of it cannot be read.
     """
+    return load_with_alpha(path, background, at_least)[0]
+
+
+def load_with_alpha(
+    path: Path, background: Color = WHITE, at_least: tuple[int, int] | None = None
+) -> tuple[Image.Image, Image.Image | None]:
+    """As `load_picture`, and how opaque each pixel is (grey, 255 is opaque); None where all are."""
     with _reasons(path), _open(path) as file:
         start = file.read(30)
         file.seek(0)
@@ -87,9 +94,25 @@ def load_picture(
             if at_least is not None and image.format in ("JPEG", "MPO"):
                 image.draft(None, at_least[::-1] if orientation >= 5 else at_least)
             image.load()
-            flat = _flatten(image, background)
+            flat, alpha = _flatten(image, background)
             turn = _TURNS.get(orientation)
-            return flat if turn is None else flat.transpose(turn)
+            if turn is None:
+                return flat, alpha
+            return flat.transpose(turn), None if alpha is None else alpha.transpose(turn)
+
+
+def load_mask(path: Path) -> Image.Image:
+    """A mask's file as grey, upright by its own EXIF; what is transparent in it is black.
+
+    Raises PictureError as `load_picture`.
+    """
+    return load_picture(path, background=(0, 0, 0)).convert("L")
+
+
+def color_of(text: str) -> Color:
+    """The colour of a text such as `#ffcc00`."""
+    red, green, blue = bytes.fromhex(text.removeprefix("#"))
+    return red, green, blue
 
 
 def cut(
@@ -322,8 +345,8 @@ def _webp_orientation(file: BinaryIO, end: int) -> int:
     return _orientation_in(found.get(b"EXIF"), info)
 
 
-def _flatten(image: Image.Image, background: Color) -> Image.Image:
-    """A decoded picture in RGB without transparency."""
+def _flatten(image: Image.Image, background: Color) -> tuple[Image.Image, Image.Image | None]:
+    """A decoded picture in RGB without transparency, and its transparency if there was any."""
     profile = image.info.get("icc_profile")
     mode = image.mode
     alpha: Image.Image | None = None
@@ -341,10 +364,10 @@ def _flatten(image: Image.Image, background: Color) -> Image.Image:
         colour = image.convert("L" if mode == "1" else "RGB")
     rgb = _to_srgb(colour, profile)
     if alpha is None or alpha.getextrema()[0] == 255:
-        return rgb
+        return rgb, None
     canvas = Image.new("RGB", rgb.size, background)
     canvas.paste(rgb, mask=alpha)
-    return canvas
+    return canvas, alpha
 
 
 def _to_8_bit(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:

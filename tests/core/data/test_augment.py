@@ -159,8 +159,8 @@ def test_zoom_shows_a_part_of_the_crop(picture_array) -> None:
         assert placement.crop[1] - 1e-6 <= top
         assert bottom <= placement.crop[1] + placement.bucket.height + 1e-6
         assert (right - left) * found.zoom == pytest.approx(placement.bucket.width)
-        scale = 640 / placement.resized[0]
-        box = tuple(value * scale for value in (left, top, right, bottom))
+        x, y = 640 / placement.resized[0], 480 / placement.resized[1]
+        box = (left * x, top * y, right * x, bottom * y)
         size = (placement.bucket.width, placement.bucket.height)
         wanted = image.resize(size, Image.Resampling.LANCZOS, box=box)
         got = change(image, None, placement, found)[0]
