@@ -228,20 +228,6 @@ class ImageAugmentation(Settings):
         when={"image.caching": ("variants",)},
     )
 
-    @property
-    def changes(self) -> bool:
-        """Whether a picture is ever changed."""
-        chances = (self.flip, self.crop_jitter, self.scale, self.rotation, self.brightness)
-        return any((*chances, self.contrast, self.saturation, self.hue, self.blur, self.grayscale))
-
-    @property
-    def prepared(self) -> int:
-        """How many versions of each picture are encoded before training; 0 where none is, because
-        each step makes its own."""
-        if not self.changes:
-            return 1
-        return self.variants if self.caching == "variants" else 0
-
 
 class Masks(Settings):
     """Which part of a picture is learned."""
@@ -313,8 +299,8 @@ class CaptionAugmentation(Settings):
         "",
         title=tr("List of tags"),
         help=tr(
-            "Separated by commas or line ends; * stands for any letters. Capitals don't matter, and "
-            "an underscore is a space."
+            "Separated by commas or line ends; * stands for any letters. Capitals don't matter, "
+            "and an underscore is a space."
         ),
         group=CAPTION_CHANGES,
         kind="paragraph",

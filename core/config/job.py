@@ -13,6 +13,7 @@ from core.config.concepts import Concept
 from core.config.fields import SettingInfo, Settings, setting, tr, walk
 from core.config.lora import Lora
 from core.config.model import Model
+from core.config.rules import concept_problems, path_problems
 from core.config.sampling import Sampling
 from core.config.training import Checkpoints, Training
 from core.errors import Problem, UserError
@@ -256,35 +257,11 @@ def _cross_field_problems(job: Job) -> Iterator[Problem]:
             title="All sample prompts are empty or switched off, so no samples will be drawn.",
             setting="sampling.prompts",
         )
-    yield from _concept_problems(job)
-
-
-def _concept_problems(job: Job) -> Iterator[Problem]:
     if not job.model.base.strip():
         yield Problem(
             code="base_missing",
             title="No base model is chosen; pick a .safetensors file or a diffusers folder.",
             setting="model.base",
         )
-    if not any(concept.enabled for concept in job.concepts):
-        yield Problem(
-            code="no_concepts",
-            title="There are no pictures to learn from; add a concept and switch it on.",
-            setting="concepts",
-        )
-    for index, concept in enumerate(job.concepts):
-        if not concept.enabled:
-            continue
-        called = concept.name or f"number {index + 1}"
-        if not concept.path.strip():
-            yield Problem(
-                code="concept_no_folder",
-                title=f"Concept {called} has no folder; choose the folder with its pictures.",
-                setting=f"concepts.{index}.path",
-            )
-        if concept.prompt.source == "single_file" and not concept.prompt.file.strip():
-            yield Problem(
-                code="concept_no_caption_file",
-                title=f"Concept {called} takes its captions from one file; choose that file.",
-                setting=f"concepts.{index}.prompt.file",
-            )
+    yield from concept_problems(job)
+    yield from path_problems(job, SETTINGS)

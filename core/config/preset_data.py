@@ -25,6 +25,7 @@ from core.config.job import (
     set_path,
     validate,
 )
+from core.config.rules import PATH_KINDS
 from core.errors import Problem, fail
 from core.paths import resources_dir, user_path
 
@@ -35,7 +36,6 @@ Migration = Callable[[Data], Data]
 MIGRATIONS: Mapping[int, Migration] = {}
 
 RESOURCES = "{resources}"
-PATH_KINDS = ("folder", "file", "save_file", "model")
 _MODEL_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".sft")
 _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 

@@ -5,7 +5,8 @@ Everything depends on (plan, epoch) only, so that a resumed run meets the same b
 Repeats may be fractional. Picture number p of the n of its concept, in an order drawn once from
 the seed, has been shown ceil(e r - p / n) times before epoch e, where r is the repeats. So 0.5
 alternates halves, 2.5 shows everything twice and alternating halves a third time, and after k
-epochs with whole k r every picture was shown exactly k r times.
+epochs with whole k r every picture was shown exactly k r times. A concept with an exact count c
+of showings an epoch has the repeats c / n, which makes it c in every epoch.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from fractions import Fraction
 from itertools import accumulate
 
 from core.config.job import Job
-from core.data.captions import augment_caption, choose_caption
-from core.data.seeds import stable_order
+from core.data.augment import versions
+from core.data.captions import augment_caption, choose_caption, settled_caption
+from core.data.seeds import stable_order, stable_seed
 from core.data.types import Batch, Bucket, Draw, Item, Pace, Plan
 
 # Keep the random streams of one seed apart.
 _ORDER_IN_CONCEPT, _ORDER_IN_BUCKET, _ORDER_OF_BATCHES, _CHOICE, _AUGMENT = range(1, 6)
+_VARIANT, _VALIDATION = 6, 7
 
 
 def epoch_batches(plan: Plan, job: Job, epoch: int) -> list[list[Batch]]:
@@ -35,18 +38,20 @@ def epoch_batches(plan: Plan, job: Job, epoch: int) -> list[list[Batch]]:
     pace = plan.pace
     in_bucket: dict[Bucket, list[tuple[Item, int]]] = defaultdict(list)
     positions = _positions(plan)
-    shares = _shares(plan)
+    shares = _shares(plan).items()
+    after = {concept: share.shown(epoch + 1) for concept, share in shares}
+    before = {concept: share.shown(epoch) for concept, share in shares}
     for item in plan.items:
-        share = shares[item.concept]
         position = positions[item.id]
-        showings = share.shown(position, epoch + 1) - share.shown(position, epoch)
+        (whole, place), (whole_before, place_before) = after[item.concept], before[item.concept]
+        showings = whole - whole_before + (position < place) - (position < place_before)
         in_bucket[item.placement.bucket].extend((item, repeat) for repeat in range(showings))
     batches: list[Batch] = []
     for bucket, showings_here in in_bucket.items():
         order = stable_order(
             len(showings_here), pace.seed, _ORDER_IN_BUCKET, epoch, bucket.width, bucket.height
         )
-        draws = [_draw(job, pace.seed, epoch, *showings_here[index]) for index in order]
+        draws = [draw_of(plan, job, epoch, *showings_here[index]) for index in order]
         batches += [
             Batch(bucket, tuple(draws[start : start + pace.batch_size]))
             for start in range(0, len(draws), pace.batch_size)
@@ -55,6 +60,48 @@ def epoch_batches(plan: Plan, job: Job, epoch: int) -> list[list[Batch]]:
     batches = [batches[index] for index in order]
     together = pace.gradient_accumulation
     return [batches[start : start + together] for start in range(0, len(batches), together)]
+
+
+def validation_batches(plan: Plan, job: Job) -> list[Batch]:
+    """Each item of plan.validation once, the same batches and captions every time.
+
+    Captions are the first alternatives, with nothing dropped or shuffled.
+    """
+    in_bucket: dict[Bucket, list[Draw]] = defaultdict(list)
+    for item in plan.validation:
+        concept = job.concepts[item.concept]
+        caption = settled_caption(
+            item.captions,
+            concept.caption,
+            *(plan.pace.seed, _VALIDATION, item.id),
+            trigger=concept.prompt.trigger,
+            wildcards=plan.wildcards.get(item.concept, {}),
+        )
+        in_bucket[item.placement.bucket].append(Draw(item, 0, caption))
+    size = plan.pace.batch_size
+    return [
+        Batch(bucket, tuple(draws[start : start + size]))
+        for bucket, draws in in_bucket.items()
+        for start in range(0, len(draws), size)
+    ]
+
+
+def draw_of(plan: Plan, job: Job, epoch: int, item: Item, repeat: int) -> Draw:
+    """What an item's showing number `repeat` (from 0) in an epoch looks like."""
+    seed, concept = plan.pace.seed, job.concepts[item.concept]
+    caption = choose_caption(item.captions, seed, _CHOICE, epoch, item.id, repeat)
+    caption = augment_caption(
+        caption,
+        concept.caption,
+        *(seed, _AUGMENT, epoch, item.id, repeat),
+        trigger=concept.prompt.trigger,
+        wildcards=plan.wildcards.get(item.concept, {}),
+    )
+    count = versions(concept.image)
+    variant = 0
+    if count > 1:
+        variant = stable_seed(seed, _VARIANT, epoch, item.id, repeat) % count
+    return Draw(item, repeat, caption, variant)
 
 
 def locate(plan: Plan, job: Job, global_step: int) -> tuple[int, int]:
@@ -106,15 +153,17 @@ class _Share:
     repeats: Fraction
     size: int
 
-    def shown(self, position: int, epochs: int) -> int:
-        """How often the picture at `position` is shown in the first `epochs` epochs."""
+    def shown(self, epochs: int) -> tuple[int, int]:
+        """(n, place): in the first `epochs` epochs each picture is shown n times, and those before
+        `place` once more."""
         whole, part = divmod(self.repeats * epochs, 1)
-        return int(whole) + (position < part * self.size)
+        return int(whole), math.ceil(part * self.size)
 
-    def shown_of(self, positions: list[int], epochs: int) -> int:
-        """How often those at the sorted `positions` are shown in the first `epochs` epochs."""
-        whole, part = divmod(self.repeats * epochs, 1)
-        return int(whole) * len(positions) + bisect_left(positions, math.ceil(part * self.size))
+
+def _shown_of(positions: list[int], shown: tuple[int, int]) -> int:
+    """How often those at the sorted `positions` are shown in all."""
+    whole, place = shown
+    return whole * len(positions) + bisect_left(positions, place)
 
 
 def _shares(plan: Plan) -> dict[int, _Share]:
@@ -122,9 +171,13 @@ def _shares(plan: Plan) -> dict[int, _Share]:
     for item in plan.items:
         sizes[item.concept] += 1
     return {
-        concept: _Share(_fraction(plan.pace.repeats.get(concept, 1.0)), size)
-        for concept, size in sizes.items()
+        concept: _Share(_repeats(plan.pace, concept, size), size) for concept, size in sizes.items()
     }
+
+
+def _repeats(pace: Pace, concept: int, size: int) -> Fraction:
+    count = pace.counts.get(concept)
+    return _fraction(pace.repeats.get(concept, 1.0)) if count is None else Fraction(count, size)
 
 
 def _fraction(repeats: float) -> Fraction:
@@ -160,7 +213,7 @@ class _Counts:
     def of_concept(self, concept: int) -> int:
         """Showings of a concept in the first epoch."""
         return sum(
-            self.shares[index].shown_of(group, 1)
+            _shown_of(group, self.shares[index].shown(1))
             for (index, _), group in self.groups.items()
             if index == concept
         )
@@ -181,16 +234,9 @@ class _Counts:
     def steps_of(self, epoch: int) -> int:
         """Optimizer steps of one epoch."""
         samples: dict[Bucket, int] = defaultdict(int)
+        after = {concept: share.shown(epoch + 1) for concept, share in self.shares.items()}
+        before = {concept: share.shown(epoch) for concept, share in self.shares.items()}
         for (concept, bucket), group in self.groups.items():
-            share = self.shares[concept]
-            samples[bucket] += share.shown_of(group, epoch + 1) - share.shown_of(group, epoch)
+            samples[bucket] += _shown_of(group, after[concept]) - _shown_of(group, before[concept])
         batches = sum(-(-count // self.pace.batch_size) for count in samples.values())
         return -(-batches // self.pace.gradient_accumulation)
-
-
-def _draw(job: Job, seed: int, epoch: int, item: Item, repeat: int) -> Draw:
-    caption = choose_caption(item.captions, seed, _CHOICE, epoch, item.id, repeat)
-    caption = augment_caption(
-        caption, job.concepts[item.concept].caption, seed, _AUGMENT, epoch, item.id, repeat
-    )
-    return Draw(item, repeat, caption)
