@@ -6,14 +6,17 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import torch
 
-from core.data.cache import FileDigests, TensorCache, latent_cache, latent_key
-from core.data.images import WHITE, Color, PictureError, load_pixels, picture_size
+from core.config.concepts import Concept
+from core.data.augment import Variation
+from core.data.cache import FileDigests, TensorCache, latent_cache
+from core.data.encoding import Encoder, Pixels, Prepared
+from core.data.images import PictureError
 from core.data.plan import NAMED_AT_MOST, unreadable_picture, without
-from core.data.preparing import Progress, on_cpu, warn
+from core.data.preparing import Progress, warn
 from core.data.text import TextStore, prepare_text
 from core.data.types import Item, Plan
 from core.errors import Problem, UserError, fail
@@ -23,45 +26,52 @@ from core.training.control import Control, Emit
 __all__ = ["LatentStore", "TextStore", "prepare_latents", "prepare_text"]
 
 KEEP_BYTES = 2**30
-# What a GPU encodes at once: four pictures of 512 px, fewer of larger ones.
-_GPU_PIXELS = 4 * 512 * 512
-_DTYPE = "float32"
+# So many versions of a picture are decoded at once; more of them wait in memory to be encoded.
+_VERSIONS_AT_ONCE = 8
 
 
 class LatentStore:
-    """Latents of the plan's items by item id: (C, h, w) float32 on the CPU.
+    """The prepared versions of the plan's items, by item id and version.
 
     They stay in memory up to `keep_bytes` and are read from the cache beyond that. One that has
-    vanished from the cache meanwhile is computed again.
+    vanished from the cache meanwhile is computed again. Equal versions are kept once.
+    `store[item_id]` gives the latents of version 0.
     """
 
-    def __init__(self, encoder: _Encoder, cache: TensorCache, keep_bytes: int) -> None:
-        self._encoder = encoder
+    def __init__(self, encoder: Encoder, cache: TensorCache, keep_bytes: int) -> None:
+        self.encoder = encoder
         self._cache = cache
         self._room = keep_bytes
-        self._kept: dict[int, torch.Tensor] = {}
-        self._elsewhere: dict[int, tuple[Item, str]] = {}
+        self._items: dict[int, Item] = {}
+        self._keys: dict[int, dict[int, str]] = {}
+        self._kept: dict[str, Prepared] = {}
 
     def __len__(self) -> int:
-        return len(self._kept) + len(self._elsewhere)
+        return len(self._items)
 
     def __contains__(self, item_id: int) -> bool:
-        return item_id in self._kept or item_id in self._elsewhere
+        return item_id in self._items
 
     def __getitem__(self, item_id: int) -> torch.Tensor:
-        kept = self._kept.get(item_id)
+        return self.version(item_id).latents
+
+    def version(self, item_id: int, number: int = 0) -> Prepared:
+        """One version of an item. Raises UserError `picture_vanished`."""
+        key = self._keys[item_id][number]
+        kept = self._kept.get(key)
         if kept is not None:
             return kept
-        item, key = self._elsewhere[item_id]
-        latents = self._cache.get(key)
-        if latents is None:
-            latents = self._again(item)
-            self.add(item, key, latents, on_disk=self._cache.put(key, latents))
-        return latents
+        item = self._items[item_id]
+        tensors = self._cache.get_all(key)
+        prepared = self.encoder.fits(item, tensors) if tensors else None
+        if prepared is None:
+            prepared = self._again(item, number)
+            self.add(item, number, key, prepared, on_disk=keep(self._cache, key, prepared))
+        return prepared
 
-    def _again(self, item: Item) -> torch.Tensor:
+    def _again(self, item: Item, number: int) -> Prepared:
         try:
-            pixels = self._encoder.pixels_of(item)
+            pixels = self.encoder.read(item, [self.encoder.variation(item, number)])
         except PictureError as error:
             raise fail(
                 "picture_vanished",
@@ -69,21 +79,37 @@ class LatentStore:
                 detail=str(error),
                 file=str(item.path),
             ) from error
-        return self._encoder.encode([item], [pixels])[0]
+        return self.encoder.encode([item], pixels)[0]
+
+    def discard(self, item_id: int) -> None:
+        """Forget an item."""
+        self._items.pop(item_id, None)
+        self._keys.pop(item_id, None)
+
+    def keys(self) -> set[str]:
+        """The cache entries that the store stands on."""
+        return {key for versions in self._keys.values() for key in versions.values()}
 
     def has_room(self) -> bool:
         """Whether further latents would be held in memory."""
         return self._room > 0
 
-    def add(self, item: Item, key: str, latents: torch.Tensor | None, on_disk: bool) -> None:
-        """Take in an item; latents may be None for one that the cache holds."""
+    def add(
+        self, item: Item, number: int, key: str, prepared: Prepared | None, on_disk: bool
+    ) -> None:
+        """Take in a version; `prepared` may be None for one that the cache holds."""
+        self._items[item.id] = item
+        self._keys.setdefault(item.id, {})[number] = key
         # What no disk holds must stay in memory, whatever the limit.
-        if latents is not None and (self._room > 0 or not on_disk):
-            self._room -= latents.numel() * latents.element_size()
-            self._kept[item.id] = latents
-            self._elsewhere.pop(item.id, None)
-        else:
-            self._elsewhere[item.id] = (item, key)
+        if prepared is not None and key not in self._kept and (self._room > 0 or not on_disk):
+            self._room -= prepared.bytes()
+            self._kept[key] = prepared
+
+
+def keep(cache: TensorCache, key: str, prepared: Prepared) -> bool:
+    """Write a version to the cache; returns whether it is there."""
+    more = {} if prepared.mask is None else {"mask": prepared.mask}
+    return cache.put(key, prepared.latents, **more)
 
 
 def prepare_latents(
@@ -93,83 +119,127 @@ def prepare_latents(
     control: Control,
     batch_size: int | None = None,
     *,
-    background: Color = WHITE,
+    concepts: Sequence[Concept] = (),
     cache: TensorCache | None = None,
     keep_bytes: int = KEEP_BYTES,
 ) -> tuple[LatentStore, Plan]:
-    """Latents of every picture, from the cache or encoded now, and the plan less bad pictures.
+    """All prepared versions of every picture, from the cache or encoded now, and the plan less
+    bad pictures. What is only measured is prepared too.
 
     Threads read and decode ahead while the VAE encodes. A picture that proves unusable costs a
-    warning event and its place in the plan. batch_size: pictures of a bucket encoded together;
-    by default one on the CPU, where the numbers must not depend on which pictures were cached
-    already, else as many as suit a GPU. Raises Stopped between pictures when asked to stop;
-    what was encoded stays in the cache. Raises UserError when no picture is left, or when
-    latents are not finite.
+    warning event and its place in the plan. Pictures that each step changes anew are only looked
+    at. batch_size: versions of a bucket encoded together; by default one on the CPU, where the
+    numbers must not depend on which pictures were cached already, else as many as suit a GPU.
+    Raises Stopped between pictures when asked to stop; what was encoded stays in the cache.
+    Raises UserError when no picture is left, or when latents are not finite.
     """
     cache = cache or latent_cache()
-    encoder = _Encoder(model, background)
+    encoder = Encoder(model, concepts)
     store = LatentStore(encoder, cache, keep_bytes)
     digests = FileDigests()
-    filling = _Filling(store, cache, encoder, emit, total=len(plan.items))
+    work = [one for item in (*plan.items, *plan.validation) for one in _work_of(item, encoder)]
+    filling = _Filling(store, cache, encoder, emit, total=sum(len(w.numbers) or 1 for w in work))
     filling.batch_size = batch_size
 
-    def read(item: Item) -> _Read:
-        return _read(item, digests, store, cache, encoder)
+    def read(one: _Work) -> _Read:
+        return _read(one, digests, store, cache, encoder)
 
-    by_bucket = sorted(plan.items, key=lambda item: (str(item.placement.bucket), item.id))
+    work.sort(key=lambda w: (str(w.item.placement.bucket), w.item.id, w.numbers[:1]))
     try:
-        for item, result in _read_ahead(read, by_bucket, control.check):
-            filling.take(item, result)
+        for one, result in _read_ahead(read, work, control.check):
+            filling.take(one, result)
         filling.flush()
     finally:
         digests.save()
     filling.finish()
     plan = without(plan, filling.bad)
+    measured = tuple(item for item in plan.validation if item.id not in filling.bad)
+    plan = replace(plan, validation=measured)
     if not plan.items:
         raise UserError(*[p for p in plan.problems if p.severity == "error"])
     return store, plan
 
 
-@dataclass
-class _Read:
-    """What a reading thread found out about a picture: its cached latents, or its pixels.
+@dataclass(frozen=True)
+class _Work:
+    """What one thread reads at once: some versions of a picture; none to look at it only."""
 
-    Neither: its latents are in the cache and need not be held in memory.
+    item: Item
+    numbers: tuple[int, ...]
+
+
+def _work_of(item: Item, encoder: Encoder) -> list[_Work]:
+    count = encoder.versions(item)
+    if count == 0:
+        return [_Work(item, ())]
+    starts = range(0, count, _VERSIONS_AT_ONCE)
+    return [_Work(item, tuple(range(s, min(s + _VERSIONS_AT_ONCE, count)))) for s in starts]
+
+
+@dataclass
+class _Version:
+    """What was found out about one version: what the cache has of it, or its pixels.
+
+    Neither: it is in the cache and need not be held in memory.
     """
 
-    key: str = ""
-    latents: torch.Tensor | None = None
-    pixels: torch.Tensor | None = None
+    number: int
+    key: str
+    prepared: Prepared | None = None
+    pixels: Pixels | None = None
+
+
+@dataclass
+class _Read:
+    """What a reading thread found out about a picture. failure: why it cannot be used."""
+
+    versions: list[_Version] = field(default_factory=list)
     failure: str = ""
 
 
 def _read(
-    item: Item, digests: FileDigests, store: LatentStore, cache: TensorCache, encoder: _Encoder
+    work: _Work, digests: FileDigests, store: LatentStore, cache: TensorCache, encoder: Encoder
 ) -> _Read:
+    item = work.item
     try:
-        key = encoder.key_of(item, digests)
-        if store.has_room():
-            latents = cache.get(key)
-            if latents is not None and encoder.fits(item, latents):
-                return _Read(key, latents=latents)
-        elif cache.has(key):
-            return _Read(key)
-        return _Read(key, pixels=encoder.pixels_of(item))
+        if not work.numbers:
+            encoder.check(item)
+        found, missing = _Read(), list[tuple[_Version, Variation]]()
+        # A mask that is black all over tells only when it is read.
+        must_read = encoder.is_masked(item)
+        for number in work.numbers:
+            variation = encoder.variation(item, number)
+            version = _Version(number, encoder.key_of(item, variation, digests))
+            found.versions.append(version)
+            if must_read or store.has_room():
+                tensors = cache.get_all(version.key)
+                version.prepared = encoder.fits(item, tensors) if tensors else None
+                if version.prepared is None:
+                    missing.append((version, variation))
+            elif not cache.has(version.key):
+                missing.append((version, variation))
+        if missing:
+            # Changes that come out alike give the same key.
+            alike = {version.key: variation for version, variation in missing}
+            pixels = dict(zip(alike, encoder.read(item, list(alike.values())), strict=True))
+            for version, _ in missing:
+                version.pixels = pixels[version.key]
+        return found
     except PictureError as error:
         return _Read(failure=str(error))
 
 
 def _read_ahead(
-    read: Callable[[Item], _Read], items: Sequence[Item], check: Callable[[], None]
-) -> Iterator[tuple[Item, _Read]]:
-    """Read items in threads, a bounded number ahead, and give them in their order."""
+    read: Callable[[_Work], _Read], work: Sequence[_Work], check: Callable[[], None]
+) -> Iterator[tuple[_Work, _Read]]:
+    """Read in threads, a bounded number ahead, and give the results in the order of the work."""
     threads = max(1, min(8, os.cpu_count() or 1))
     ahead = 2 * threads + 8
-    waiting: deque[tuple[Item, Future[_Read]]] = deque()
+    waiting: deque[tuple[_Work, Future[_Read]]] = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="pictures")
     try:
-        for item in items:
-            waiting.append((item, pool.submit(read, item)))
+        for one in work:
+            waiting.append((one, pool.submit(read, one)))
             if len(waiting) >= ahead:
                 yield _next(waiting, check)
         while waiting:
@@ -179,82 +249,14 @@ def _read_ahead(
 
 
 def _next(
-    waiting: deque[tuple[Item, Future[_Read]]], check: Callable[[], None]
-) -> tuple[Item, _Read]:
-    item, future = waiting.popleft()
+    waiting: deque[tuple[_Work, Future[_Read]]], check: Callable[[], None]
+) -> tuple[_Work, _Read]:
+    work, future = waiting.popleft()
     check()
     # A huge picture may take seconds to decode; a stop does not wait for it.
     while not wait([future], timeout=0.2).done:
         check()
-    return item, future.result()
-
-
-class _Encoder:
-    """From a picture to its latents."""
-
-    def __init__(self, model: LoadedModel, background: Color) -> None:
-        self.model = model
-        self.background = background
-
-    def key_of(self, item: Item, digests: FileDigests) -> str:
-        """The cache key of an item's latents. Raises PictureError."""
-        try:
-            digest = digests.digest(item.path)
-        except FileNotFoundError as error:
-            raise PictureError("The file is not there any more.") from error
-        except OSError as error:
-            raise PictureError(f"The file cannot be read ({error.strerror or error}).") from error
-        identity = self.model.identity["vae"]
-        return latent_key(digest, item.placement, self.background, identity, _DTYPE)
-
-    def fits(self, item: Item, latents: torch.Tensor) -> bool:
-        """Whether cached latents have the shape that they should have."""
-        bucket, scale = item.placement.bucket, self.model.latent_scale
-        channels = self.model.latent_channels
-        return tuple(latents.shape) == (channels, bucket.height // scale, bucket.width // scale)
-
-    def pixels_of(self, item: Item) -> torch.Tensor:
-        """(3, H, W) uint8. Raises PictureError."""
-        if picture_size(item.path) != item.size:
-            raise PictureError("The file was changed after it was looked at.")
-        pixels = load_pixels(item.path, item.placement, self.background)
-        return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
-
-    def encode(self, items: list[Item], pixels: list[torch.Tensor]) -> list[torch.Tensor]:
-        """Latents (C, h, w) of pictures of one bucket. Raises UserError naming the picture."""
-        try:
-            batch = torch.stack(pixels).float() / 127.5 - 1.0
-            with torch.no_grad():
-                latents = self.model.encode_pixels(batch).detach().float().cpu()
-            if not torch.isfinite(latents).all():
-                raise fail("vae_not_finite", "The VAE gave numbers that are not finite.")
-        except (UserError, torch.OutOfMemoryError) as error:
-            if len(items) > 1:
-                pairs = zip(items, pixels, strict=True)
-                return [self.encode([item], [one])[0] for item, one in pairs]
-            if isinstance(error, UserError):
-                raise _not_finite(items[0], error) from error
-            raise
-        # Each a copy of its own, else one kept picture would hold its whole batch in memory.
-        return [one.clone() for one in latents]
-
-    def batch_size(self, item: Item) -> int:
-        """How many pictures of an item's bucket are encoded at once by default."""
-        if on_cpu(self.model):
-            return 1
-        bucket = item.placement.bucket
-        return max(1, _GPU_PIXELS // (bucket.width * bucket.height))
-
-
-def _not_finite(item: Item, error: UserError) -> UserError:
-    return fail(
-        "latents_not_finite",
-        f"The latents of {item.path} are not finite; look at the picture, or choose another VAE "
-        "under model.vae.",
-        detail=error.problem.title,
-        file=str(item.path),
-        setting="model.vae",
-    )
+    return work, future.result()
 
 
 class _Filling:
@@ -264,7 +266,7 @@ class _Filling:
         self,
         store: LatentStore,
         cache: TensorCache,
-        encoder: _Encoder,
+        encoder: Encoder,
         emit: Emit,
         total: int,
     ) -> None:
@@ -272,23 +274,37 @@ class _Filling:
         self.emit = emit
         self.progress = Progress(emit, total, "Preparing pictures")
         self.batch_size: int | None = None
-        self.bad: list[int] = []
-        self._pending: list[tuple[Item, str, torch.Tensor]] = []
+        self.bad: dict[int, Item] = {}
+        self._pending: list[tuple[Item, _Version, Pixels]] = []
+        self._encoded: set[str] = set()
+        self._black: dict[int, tuple[Item, int]] = {}
         self._told_of_cache = False
 
-    def take(self, item: Item, result: _Read) -> None:
-        """One picture that was read."""
+    def take(self, work: _Work, result: _Read) -> None:
+        """What was read of one picture."""
+        item = work.item
         if result.failure:
-            self._skip(item, result.failure)
-        elif result.pixels is None:
-            self.store.add(item, result.key, result.latents, on_disk=True)
-            self.progress.add(1)
-        else:
-            if self._pending and self._pending[0][0].placement.bucket != item.placement.bucket:
-                self.flush()
-            self._pending.append((item, result.key, result.pixels))
-            if len(self._pending) >= (self.batch_size or self.encoder.batch_size(item)):
-                self.flush()
+            self._skip(item, unreadable_picture(item.path, result.failure, item.concept))
+        if item.id in self.bad or not work.numbers:
+            self.progress.add(len(work.numbers) or 1)
+            return
+        for version in result.versions:
+            found = version.prepared or version.pixels
+            if found is not None and found.mask is not None and not found.mask.any():
+                self._black[item.id] = (item, self._black.get(item.id, (item, 0))[1] + 1)
+            if version.pixels is None or version.key in self._encoded:
+                self.store.add(item, version.number, version.key, version.prepared, on_disk=True)
+                self.progress.add(1)
+            else:
+                self._await(item, version, version.pixels)
+
+    def _await(self, item: Item, version: _Version, pixels: Pixels) -> None:
+        if self._pending and self._pending[0][0].placement.bucket != item.placement.bucket:
+            self.flush()
+        self._encoded.add(version.key)
+        self._pending.append((item, version, pixels))
+        if len(self._pending) >= (self.batch_size or self.encoder.batch_size(item)):
+            self.flush()
 
     def flush(self) -> None:
         """Encode what has gathered."""
@@ -297,23 +313,42 @@ class _Filling:
         pending, self._pending = self._pending, []
         items = [item for item, _, _ in pending]
         encoded = self.encoder.encode(items, [pixels for _, _, pixels in pending])
-        for (item, key, _), latents in zip(pending, encoded, strict=True):
-            on_disk = self.cache.put(key, latents)
-            self.store.add(item, key, latents, on_disk)
+        for (item, version, _), prepared in zip(pending, encoded, strict=True):
+            on_disk = keep(self.cache, version.key, prepared)
+            self.store.add(item, version.number, version.key, prepared, on_disk)
         if self.cache.problem is not None and not self._told_of_cache:
             self._told_of_cache = True
             warn(self.emit, self.cache.problem)
         self.progress.add(len(pending))
 
     def finish(self) -> None:
-        """Tell how many bad pictures were not named one by one."""
+        """Leave out pictures whose masks show nothing; tell how many bad ones were not named."""
+        for item, count in self._black.values():
+            nothing_else = self.encoder.concept(item).mask.outside == 0
+            if nothing_else and count == self.encoder.versions(item):
+                self._skip(item, black_mask(item))
         unnamed = len(self.bad) - NAMED_AT_MOST
         if unnamed > 0:
             title = f"{unnamed} more pictures cannot be used and are left out."
             warn(self.emit, Problem(code="picture_unreadable", title=title, severity="warning"))
 
-    def _skip(self, item: Item, reason: str) -> None:
-        self.bad.append(item.id)
+    def _skip(self, item: Item, problem: Problem) -> None:
+        if item.id in self.bad:
+            return
+        self.bad[item.id] = item
+        self.store.discard(item.id)
         if len(self.bad) <= NAMED_AT_MOST:
-            warn(self.emit, unreadable_picture(item.path, reason, item.concept))
-        self.progress.add(1)
+            warn(self.emit, problem)
+
+
+def black_mask(item: Item) -> Problem:
+    """The warning about a picture of which nothing would be learned."""
+    return Problem(
+        code="mask_black",
+        title=f"{item.path.name} is left out: its mask is black all over its crop, so that "
+        "nothing of it would be learned.",
+        hint="Mend the mask, or give the part outside it some weight.",
+        severity="warning",
+        setting=f"concepts.{item.concept}.mask.source",
+        file=str(item.mask or item.path),
+    )

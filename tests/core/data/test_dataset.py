@@ -94,7 +94,7 @@ def test_memory_is_bounded(plan: Plan, events: Events) -> None:
         store[item.id]
     held = store._kept.values()
     # A view would hold its whole batch. The limit may be passed by one picture.
-    assert sum(tensor.untyped_storage().nbytes() for tensor in held) <= 3000 + 1200
+    assert sum(one.latents.untyped_storage().nbytes() for one in held) <= 3000 + 1200
 
 
 def test_changed_pictures_alone_are_encoded_again(
