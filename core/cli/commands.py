@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from core.cli.caption_options import with_caption_options
 from core.errors import UserError
 
 DONE, FAILED, BAD_SETTINGS, STOPPED = 0, 1, 2, 130
@@ -154,6 +155,73 @@ def demo(
     from core.cli.demo import run_demo
 
     return run_demo(out, sets or [], as_json=json)
+
+
+PictureFolder = Annotated[
+    Path, typer.Argument(metavar="FOLDER", help="A folder of pictures with their captions.")
+]
+Subfolders = Annotated[
+    bool, typer.Option("--subfolders", help="Also pictures in the folders below it.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change; write nothing.")]
+
+
+@app.command()
+@command
+@with_caption_options
+def caption(
+    folder: PictureFolder,
+    *,
+    subfolders: Subfolders = False,
+    dry_run: DryRun = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one caption per line as JSON.")] = (
+        False
+    ),
+    **options: Any,
+) -> int:
+    """Caption a folder's pictures with a tagger or a captioner. Ctrl-C keeps what is done."""
+    from core.captioning.options import make_options
+    from core.cli.captions import caption_folder
+
+    given = {name: value for name, value in options.items() if value is not None}
+    checked = make_options(given)
+    return caption_folder(folder, checked, subfolders=subfolders, dry_run=dry_run, as_json=json)
+
+
+@app.command()
+@command
+def tags(
+    folder: PictureFolder,
+    subfolders: Subfolders = False,
+    most: Annotated[int, typer.Option(min=0, help="Only so many, 0 for all.")] = 0,
+    json: Json = False,
+) -> int:
+    """Count the tags in a folder's captions."""
+    from core.cli.captions import show_tags
+
+    return show_tags(folder, subfolders=subfolders, most=most, as_json=json)
+
+
+@app.command()
+@command
+def replace(
+    folder: PictureFolder,
+    find: Annotated[str, typer.Argument(metavar="FIND", help="What to look for.")],
+    by: Annotated[str, typer.Argument(metavar="REPLACE", help="What to put there.")] = "",
+    regex: Annotated[bool, typer.Option("--regex", help="FIND is a regular expression.")] = False,
+    capitals: Annotated[bool, typer.Option("--capitals", help="Capitals matter.")] = False,
+    whole: Annotated[bool, typer.Option("--whole", help="Whole words, or whole tags.")] = False,
+    in_tags: Annotated[bool, typer.Option("--tags", help="Look at each tag by itself.")] = False,
+    subfolders: Subfolders = False,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> int:
+    """Find and replace in a folder's captions."""
+    from core.captioning.replacing import Search
+    from core.cli.captions import replace_in_captions
+
+    search = Search(find, by, regular=regex, capitals=capitals, whole=whole, tags=in_tags)
+    return replace_in_captions(folder, search, subfolders=subfolders, dry_run=dry_run, as_json=json)
 
 
 @presets_app.command("list")

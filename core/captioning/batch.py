@@ -1,0 +1,46 @@
+"""Writing many captions as one step that can be undone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from core.captioning.files import FileOf, beside, checked
+from core.captioning.tags import Change
+from core.errors import Problem
+
+
+class TextHistory(Protocol):
+    """The part of core.culling.history.History that captions need."""
+
+    def write_texts(self, changes: Mapping[Path, str | None], label: str) -> Any:
+        """Write files (None removes one) as one step that `undo` takes back."""
+        ...
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What came of a batch: the pictures whose caption was written, and what hindered others."""
+
+    pictures: tuple[Path, ...]
+    problems: tuple[Problem, ...] = ()
+
+
+def apply_changes(
+    changes: Sequence[Change], history: TextHistory, label: str, file_of: FileOf = beside
+) -> Applied:
+    """Write previewed changes as one undoable step called `label`.
+
+    Files that have changed since the preview are left alone and told. Writing is `history`'s:
+    each file whole or not at all, UTF-8 without mark.
+    """
+    texts, owners, problems = checked(changes, file_of)
+    if not texts:
+        return Applied((), tuple(problems))
+    done = history.write_texts(texts, label)
+    failed = tuple(getattr(done, "problems", ()) or ())
+    lost = {problem.file for problem in failed}
+    written = tuple(picture for file, picture in owners.items() if str(file) not in lost)
+    return Applied(written, (*problems, *failed))
