@@ -185,18 +185,6 @@ def test_disabled_concepts_are_left_out(add_picture: AddPicture, make_job: MakeJ
     assert [item.concept for item in plan.items] == [1]
 
 
-@pytest.mark.parametrize("kind", ["validation", "prior"])
-def test_purposes_that_are_not_there_yet_are_errors(
-    add_picture: AddPicture, make_job: MakeJob, kind: str
-) -> None:
-    add_picture("a.png", caption="x")
-    job = make_job()
-    job.concepts.append(job.concepts[0].model_copy(update={"kind": kind}))
-    plan = make_plan(job, bucket_step=8)
-    assert _codes(plan, "error") == ["concept_kind_not_ready"]
-    assert plan.problems[0].setting == "concepts.1.kind" and kind in plan.problems[0].title
-
-
 def test_resolution_of_a_concept(add_picture: AddPicture, make_job: MakeJob, folder: Path) -> None:
     add_picture("a.png", 300, 300, caption="x")
     job = make_job()

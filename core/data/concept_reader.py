@@ -1,0 +1,221 @@
+"""Reading the pictures of one concept into the items of a plan."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from core.config.concepts import Concept
+from core.culling.notes import Note, read_notes
+from core.data import plan_notes
+from core.data.buckets import make_buckets, place
+from core.data.captions import CaptionError, captions_of
+from core.data.images import PictureError, picture_size
+from core.data.plan_notes import Notes, concept_name
+from core.data.types import ConceptSummary, Item, Placement
+from core.data.wildcards import has_choices, read_wildcards
+from core.errors import Problem
+
+MASK_ENDING = "-masklabel.png"
+# How much a mask's shape may differ from its picture's before it is told: rounding of small ones.
+_SHAPE_TOLERANCE = 0.02
+
+Size = tuple[int, int]
+Point = tuple[float, float]
+
+
+@dataclass(slots=True)
+class _Counted:
+    """Pictures that something is to be said of when all are read."""
+
+    readable: int = 0
+    usable: int = 0
+    no_caption: list[Path] = field(default_factory=list)
+    no_mask: list[Path] = field(default_factory=list)
+    enlarged: dict[int, list[Path]] = field(default_factory=lambda: defaultdict(list))
+    left_out: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+
+
+@dataclass
+class ConceptReader:
+    """Reads the pictures of one concept, one after the other.
+
+    sides: the resolutions that each picture is made into items for, as `make_buckets` takes them.
+    """
+
+    index: int
+    concept: Concept
+    sides: list[int]
+    bucket_step: int
+    notes: Notes
+
+    def __post_init__(self) -> None:
+        self.name = concept_name(self.index, self.concept)
+        self.items: list[Item] = []
+        self._buckets = [make_buckets(side, self.bucket_step) for side in self.sides]
+        self._placements: dict[tuple[Size, int], Placement] = {}
+        self._folder_notes: dict[Path, dict[str, Note]] = {}
+        self._counted = _Counted()
+        self._captions_failed = False
+
+    def read(self, first_id: int, path: Path) -> None:
+        """Add the items of a picture, their ids counted from `first_id`, or a note why none."""
+        try:
+            size = picture_size(path)
+        except PictureError as error:
+            self.notes.add_file(plan_notes.unreadable_picture(path, str(error), self.index))
+            return
+        self._counted.readable += 1
+        focus = self._focus(path)
+        placed = [self._place(size, number, focus) for number in range(len(self.sides))]
+        if self.concept.small == "leave_out":
+            for number, placement in enumerate(placed):
+                self._counted.left_out[number] += placement.upscaled
+            if all(placement.upscaled for placement in placed):
+                smallest = min((p.bucket for p in placed), key=lambda b: b.width * b.height)
+                note = plan_notes.small_picture(path, size, smallest, self.index)
+                self.notes.add_file(note)
+                return
+        try:
+            mask = self._mask(path, size)
+        except PictureError as error:
+            beside = _mask_path(path)
+            self.notes.add_file(plan_notes.unreadable_mask(beside, path, str(error), self.index))
+            return
+        captions, missing = self._captions(path)
+        self._count(path, placed, mask, missing)
+        self.items += [
+            Item(
+                first_id + number,
+                self.index,
+                path,
+                size,
+                placement,
+                captions,
+                missing,
+                mask,
+                focus,
+                self._buckets[number][0].width,
+            )
+            for number, placement in enumerate(placed)
+            if not (placement.upscaled and self.concept.small == "leave_out")
+        ]
+
+    def finish(self, found: int) -> ConceptSummary:
+        """Add the notes on the concept as a whole; returns its summary, nothing per epoch yet.
+
+        found: how many pictures were there to be read.
+        """
+        self.notes.add(*self._closing_notes())
+        return ConceptSummary(
+            index=self.index,
+            name=self.name,
+            pictures=self._counted.usable,
+            skipped=found - self._counted.usable,
+            captions_missing=len(self._counted.no_caption),
+            per_epoch=0,
+            kind=self.concept.kind,
+        )
+
+    def wildcards(self) -> dict[str, tuple[str, ...]]:
+        """What may take the place of the wildcards in the captions; adds notes on missing ones."""
+        augmentation = self.concept.caption
+        if not augmentation.choices:
+            return {}
+        texts = {text for item in self.items for text in item.captions if has_choices(text)}
+        lines, problems = read_wildcards(augmentation.wildcards, sorted(texts))
+        setting = f"concepts.{self.index}.caption.wildcards"
+        for problem in problems:
+            self.notes.add_file(_with_setting(problem, setting))
+        return lines
+
+    def _place(self, size: Size, number: int, focus: Point | None) -> Placement:
+        if focus is not None:
+            return place(size, self._buckets[number], focus)
+        # Folders hold few different sizes; equal placements are kept once.
+        placement = self._placements.get((size, number))
+        if placement is None:
+            placement = place(size, self._buckets[number])
+            self._placements[size, number] = placement
+        return placement
+
+    def _focus(self, path: Path) -> Point | None:
+        folder = path.parent
+        known = self._folder_notes.get(folder)
+        if known is None:
+            problems: list[Problem] = []
+            known = self._folder_notes[folder] = read_notes(folder, problems)
+            self.notes.add(
+                *(_with_setting(problem, f"concepts.{self.index}.path") for problem in problems)
+            )
+        note = known.get(path.name)
+        return None if note is None else note.focus
+
+    def _mask(self, path: Path, size: Size) -> Path | None:
+        """The picture's mask. Raises PictureError when there is one that cannot be used."""
+        if self.concept.mask.source != "file":
+            return None
+        mask = _mask_path(path)
+        if not os.path.isfile(mask):
+            return None
+        mask_size = picture_size(mask)
+        stretch = (mask_size[0] * size[1]) / (mask_size[1] * size[0])
+        if abs(stretch - 1) > _SHAPE_TOLERANCE + 1 / min(mask_size):
+            self.notes.add_file(plan_notes.odd_mask(mask, mask_size, size, self.index))
+        return mask
+
+    def _captions(self, path: Path) -> tuple[tuple[str, ...], bool]:
+        if self._captions_failed:
+            return (self.concept.prompt.trigger.strip(),), True
+        try:
+            return captions_of(self.concept, path)
+        except CaptionError as error:
+            if self.concept.prompt.source in ("single_file", "metadata"):
+                self._captions_failed = True
+                self.notes.add(
+                    plan_notes.unreadable_captions(self.name, self.index, self.concept, str(error))
+                )
+            else:
+                self.notes.add_file(plan_notes.unreadable_caption(path, str(error), self.index))
+            return (self.concept.prompt.trigger.strip(),), True
+
+    def _count(self, path: Path, placed: list[Placement], mask: Path | None, missing: bool) -> None:
+        counted = self._counted
+        counted.usable += 1
+        if missing:
+            counted.no_caption.append(path)
+        if mask is None and self.concept.mask.source == "file":
+            counted.no_mask.append(path)
+        if self.concept.small == "enlarge":
+            for number, placement in enumerate(placed):
+                if placement.upscaled:
+                    counted.enlarged[number].append(path)
+
+    def _closing_notes(self) -> list[Problem]:
+        counted, name, index = self._counted, self.name, self.index
+        notes = []
+        if counted.no_caption and not self._captions_failed:
+            trigger = self.concept.prompt.trigger.strip()
+            missing = counted.no_caption
+            notes.append(plan_notes.missing_captions(name, index, trigger, missing, counted.usable))
+        if counted.no_mask:
+            notes.append(plan_notes.missing_masks(name, index, counted.no_mask, counted.usable))
+        for number in range(len(self.sides)):
+            side = self._buckets[number][0].width
+            if counted.enlarged[number]:
+                pictures = counted.enlarged[number]
+                notes.append(plan_notes.enlarged(name, index, side, pictures, counted.usable))
+            if counted.left_out[number]:
+                left = counted.left_out[number]
+                notes.append(plan_notes.left_out(name, index, side, left, counted.readable))
+        return notes
+
+
+def _mask_path(picture: Path) -> Path:
+    return picture.with_name(f"{picture.stem}{MASK_ENDING}")
+
+
+def _with_setting(problem: Problem, setting: str) -> Problem:
+    return replace(problem, setting=problem.setting or setting)

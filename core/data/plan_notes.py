@@ -1,0 +1,256 @@
+"""What a plan has to say about files and concepts: each problem in one place, in its words."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+
+from core.config.concepts import Concept
+from core.data.types import Bucket
+from core.errors import Problem
+
+# So many files are named one by one for each kind of trouble; the rest is only counted.
+NAMED_AT_MOST = 50
+
+
+class Notes:
+    """Collects problems, naming only the first few files of each kind."""
+
+    def __init__(self) -> None:
+        self._all: list[Problem] = []
+        self._named: dict[tuple[str, str], int] = {}
+
+    def add(self, *problems: Problem) -> None:
+        """Problems that are few by their nature."""
+        self._all += problems
+
+    def add_file(self, problem: Problem) -> None:
+        """A problem of one file among many."""
+        kind = (problem.code, problem.setting)
+        self._named[kind] = self._named.get(kind, 0) + 1
+        if self._named[kind] <= NAMED_AT_MOST:
+            self._all.append(problem)
+
+    def has_errors(self) -> bool:
+        """Whether anything forbids training."""
+        return any(problem.severity == "error" for problem in self._all)
+
+    def problems(self) -> tuple[Problem, ...]:
+        """Errors first, then warnings, each in the order of the concepts."""
+        rest = [
+            Problem(
+                code=code,
+                title=f"{count - NAMED_AT_MOST} more files have the same kind of trouble.",
+                severity="warning",
+                setting=setting,
+            )
+            for (code, setting), count in self._named.items()
+            if count > NAMED_AT_MOST
+        ]
+        return tuple(sorted([*self._all, *rest], key=lambda problem: problem.severity))
+
+
+def concept_name(index: int, concept: Concept) -> str:
+    """How a concept is called: its name, else its folder's, else its number."""
+    return concept.name.strip() or Path(concept.path).name or f"number {index + 1}"
+
+
+def unreadable_picture(path: Path, reason: str, concept: int) -> Problem:
+    """The warning about a picture that is left out."""
+    return Problem(
+        code="picture_unreadable",
+        title=f"{path.name} cannot be used and is left out; mend or remove it.",
+        detail=reason,
+        severity="warning",
+        setting=f"concepts.{concept}.path",
+        file=str(path),
+    )
+
+
+def small_picture(path: Path, size: tuple[int, int], bucket: Bucket, concept: int) -> Problem:
+    """The warning about a picture that is left out for its size."""
+    return Problem(
+        code="picture_small",
+        title=f"{path.name} is left out, because its {size[0]}x{size[1]} pixels are fewer than "
+        f"those of its bucket, {bucket}.",
+        severity="warning",
+        setting=f"concepts.{concept}.small",
+        file=str(path),
+    )
+
+
+def unreadable_mask(mask: Path, picture: Path, reason: str, concept: int) -> Problem:
+    """The warning about a picture that is left out for its mask."""
+    return Problem(
+        code="mask_unreadable",
+        title=f"{picture.name} is left out, because its mask {mask.name} cannot be used; mend or "
+        "remove the mask.",
+        detail=reason,
+        severity="warning",
+        setting=f"concepts.{concept}.mask.source",
+        file=str(mask),
+    )
+
+
+def odd_mask(
+    mask: Path, mask_size: tuple[int, int], size: tuple[int, int], concept: int
+) -> Problem:
+    """The warning about a mask that has another shape than its picture."""
+    return Problem(
+        code="mask_shape",
+        title=f"The mask {mask.name} of {mask_size[0]}x{mask_size[1]} has another shape than its "
+        f"picture of {size[0]}x{size[1]} and is stretched over it; make it anew if that is wrong.",
+        severity="warning",
+        setting=f"concepts.{concept}.mask.source",
+        file=str(mask),
+    )
+
+
+def unreadable_caption(path: Path, reason: str, concept: int) -> Problem:
+    """The warning about a picture whose caption cannot be read."""
+    return Problem(
+        code="caption_unreadable",
+        title=f"The caption of {path.name} cannot be read and counts as missing.",
+        detail=reason,
+        severity="warning",
+        setting=f"concepts.{concept}.prompt.source",
+        file=str(path),
+    )
+
+
+def unreadable_captions(name: str, index: int, concept: Concept, reason: str) -> Problem:
+    """The error about a whole concept's captions."""
+    table = concept.prompt.source == "metadata"
+    return Problem(
+        code="caption_table_unreadable" if table else "caption_file_unreadable",
+        title=f"The {'table of captions' if table else 'caption file'} of concept {name} cannot be "
+        "read; choose it again.",
+        detail=reason,
+        setting=f"concepts.{index}.prompt.{'table' if table else 'file'}",
+        file=concept.prompt.table if table else concept.prompt.file,
+    )
+
+
+def missing_captions(
+    name: str, index: int, trigger: str, missing: Sequence[Path], count: int
+) -> Problem:
+    """The warning about a concept's pictures without captions."""
+    instead = f"the trigger word {trigger!r} alone" if trigger else "an empty caption"
+    return Problem(
+        code="captions_missing",
+        title=f"{len(missing)} of {count} pictures of concept {name} have no caption and will be "
+        f"trained with {instead}.",
+        severity="warning",
+        setting=f"concepts.{index}.prompt.source",
+        file=str(missing[0]),
+    )
+
+
+def enlarged(name: str, index: int, side: int, pictures: Sequence[Path], count: int) -> Problem:
+    """The warning about a concept's pictures that are enlarged."""
+    return Problem(
+        code="pictures_upscaled",
+        title=f"{len(pictures)} of {count} pictures of concept {name} are smaller than the "
+        f"resolution of {side} and will be enlarged, which blurs them.",
+        severity="warning",
+        hint="Too small pictures can be left out instead.",
+        setting=f"concepts.{index}.small",
+        file=str(pictures[0]),
+    )
+
+
+def left_out(name: str, index: int, side: int, left: int, count: int) -> Problem:
+    """The warning about how many pictures of a concept are left out for their size."""
+    return Problem(
+        code="pictures_left_out",
+        title=f"{left} of {count} pictures of concept {name} are smaller than the resolution of "
+        f"{side} and are left out there.",
+        severity="warning",
+        setting=f"concepts.{index}.small",
+    )
+
+
+def missing_masks(name: str, index: int, missing: Sequence[Path], count: int) -> Problem:
+    """The warning about a concept's pictures without masks."""
+    if len(missing) == count:
+        example = f"{missing[0].stem}-masklabel.png"
+        return Problem(
+            code="masks_none",
+            title=f"Concept {name} shall be learned by masks, but there is none, such as {example} "
+            f"beside {missing[0].name}; all pictures are learned whole.",
+            severity="warning",
+            setting=f"concepts.{index}.mask.source",
+        )
+    return Problem(
+        code="masks_missing",
+        title=f"{len(missing)} of {count} pictures of concept {name} have no mask and are learned "
+        "whole.",
+        severity="warning",
+        setting=f"concepts.{index}.mask.source",
+        file=str(missing[0]),
+    )
+
+
+def empty_folder(name: str, index: int, concept: Concept) -> Problem:
+    """The warning about a concept without pictures."""
+    hint = "" if concept.include_subfolders else "Pictures in subfolders need With subfolders."
+    return Problem(
+        code="concept_empty",
+        title=f"Concept {name} has no pictures in {concept.path}; choose another folder.",
+        severity="warning",
+        hint=hint,
+        setting=f"concepts.{index}.path",
+    )
+
+
+def no_folder(name: str, index: int) -> Problem:
+    """The error about a concept without a folder."""
+    return Problem(
+        code="concept_no_folder",
+        title=f"Concept {name} has no folder; choose the folder with its pictures.",
+        setting=f"concepts.{index}.path",
+    )
+
+
+def nothing_to_learn(others: Collection[object]) -> Problem:
+    """The error that no picture is left to learn from. others: pictures with another purpose."""
+    if others:
+        return Problem(
+            code="no_train_pictures",
+            title="There are pictures for prior or validation only, none to be learned; look at "
+            "the folders of the concepts to train.",
+            setting="concepts",
+        )
+    return Problem(
+        code="no_pictures",
+        title="There is no usable picture to learn from; look at the folders of the concepts.",
+        setting="concepts",
+    )
+
+
+def trained_and_measured(name: str, index: int, pictures: Sequence[Path]) -> Problem:
+    """The warning about a validation concept's pictures that are trained on as well."""
+    return Problem(
+        code="validation_trained",
+        title=f"{len(pictures)} validation pictures of concept {name} are trained on too, so their "
+        "loss tells nothing; move them out of the concepts to train.",
+        detail=f"Among them {_some(path.name for path in pictures[:4])}.",
+        severity="warning",
+        setting=f"concepts.{index}.path",
+        file=str(pictures[0]),
+    )
+
+
+def same_resolutions(given: int, side: int) -> Problem:
+    """The warning about a further resolution that adds nothing."""
+    return Problem(
+        code="resolution_twice",
+        title=f"The further resolution {given} gives pictures of {side} px, as another one does, "
+        "and is left out.",
+        severity="warning",
+        setting="training.more_resolutions",
+    )
+
+
+def _some(names: Iterable[str]) -> str:
+    return ", ".join(names)
