@@ -8,7 +8,9 @@ from collections.abc import Sequence
 import torch
 
 from core.config.job import Job
+from core.data.batches import validation_batches
 from core.data.cache import TensorCache, text_cache, text_key
+from core.data.captions import lasting_captions as captions_that_last
 from core.data.preparing import Progress, on_cpu, warn
 from core.data.types import Plan
 from core.families.base import LoadedModel
@@ -44,8 +46,13 @@ class TextStore:
         self._room = keep_bytes
         self._kept: OrderedDict[tuple[str, int], torch.Tensor] = OrderedDict()
         self._lengths: dict[str, int] = {}
+        self._used: set[str] = set()
         # On the CPU numbers must not depend on which other captions were encoded along with one.
         self._batch = 1 if on_cpu(model) else _GPU_BATCH
+
+    def keys(self) -> set[str]:
+        """The cache entries that were read or written."""
+        return set(self._used)
 
     def __getitem__(self, captions: Sequence[str]) -> torch.Tensor:
         length = max(self.length_of(caption) for caption in captions)
@@ -101,7 +108,9 @@ class TextStore:
             self._room += oldest.numel() * oldest.element_size()
 
     def _key(self, caption: str, length: int) -> str:
-        return text_key(caption, length, self._model.identity["text"])
+        key = text_key(caption, length, self._model.identity["text"])
+        self._used.add(key)
+        return key
 
 
 def prepare_text(
@@ -120,16 +129,16 @@ def prepare_text(
     stop; what was encoded stays in the cache.
     """
     cache = cache or text_cache()
-    captions = lasting_captions(plan, job)
-    if len(captions) > _LASTING_AT_MOST:
+    lasting = lasting_captions(plan, job)
+    if len(lasting) > _LASTING_AT_MOST:
         return TextStore(model, cache, keep_bytes=keep_bytes)
-    store = TextStore(model, cache, frozenset(captions), keep_bytes)
-    progress = Progress(emit, len(captions), "Reading captions")
-    captions.sort(key=lambda caption: (store.length_of(caption), caption))
+    store = TextStore(model, cache, frozenset(lasting), keep_bytes)
+    progress = Progress(emit, len(lasting), "Reading captions")
+    lasting.sort(key=lambda caption: (store.length_of(caption), caption))
     batch = 1 if on_cpu(model) else _GPU_BATCH
-    for start in range(0, len(captions), batch):
+    for start in range(0, len(lasting), batch):
         control.check()
-        some = captions[start : start + batch]
+        some = lasting[start : start + batch]
         store[some]
         progress.add(len(some))
     if cache.problem is not None:
@@ -138,12 +147,12 @@ def prepare_text(
 
 
 def lasting_captions(plan: Plan, job: Job) -> list[str]:
-    """Every caption that is shown unchanged at some step, each once."""
+    """Every caption that some steps or measurements show exactly so, each once."""
     captions: dict[str, None] = {}
     for item in plan.items:
-        augmentation = job.concepts[item.concept].caption
-        if not augmentation.shuffle and augmentation.dropout < 1:
-            captions |= dict.fromkeys(item.captions)
-        if augmentation.dropout > 0:
-            captions[""] = None
+        captions |= dict.fromkeys(
+            captions_that_last(item.captions, job.concepts[item.concept].caption)
+        )
+    for batch in validation_batches(plan, job):
+        captions |= dict.fromkeys(draw.caption for draw in batch.draws)
     return list(captions)

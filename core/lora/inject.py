@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -123,6 +124,25 @@ def _start(down: nn.Module, up: nn.Module, seed: int, key: str) -> None:
     nn.init.kaiming_uniform_(start, a=math.sqrt(5), generator=generator(seed, "lora", key))
     down.weight.copy_(start)
     up.weight.zero_()
+
+
+@contextmanager
+def without_adapter(model: LoadedModel, adapter: Adapter) -> Iterator[None]:
+    """Within the block the model gives what it gave before `inject`, in all its components."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    wrapped = []
+    for layer in adapter.layers.values():
+        module = model.components[layer.component].get_submodule(layer.module)
+        assert isinstance(module, BaseTunerLayer)
+        wrapped.append(module)
+    for module in wrapped:
+        module.enable_adapters(False)
+    try:
+        yield
+    finally:
+        for module in wrapped:
+            module.enable_adapters(True)
 
 
 def set_training(model: LoadedModel, adapter: Adapter, training: bool) -> None:

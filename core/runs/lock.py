@@ -36,7 +36,12 @@ def acquire(run: RunFolder, patience: float = 1.0) -> WorkerLock | None:
     Waits `patience` seconds, because somebody who looks whether the run is alive holds it for a
     moment. Raises OSError when the lock file cannot be written.
     """
-    handle = os.open(run.lock_file, os.O_RDWR | os.O_CREAT, 0o666)
+    return hold(run.lock_file, patience)
+
+
+def hold(path: Path, patience: float = 1.0) -> WorkerLock | None:
+    """Lock any file as `acquire` locks a run's, making it where it is not there."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     deadline = time.monotonic() + patience
     while not _lock(handle, shared=False):
         if time.monotonic() >= deadline:
@@ -52,8 +57,13 @@ def acquire(run: RunFolder, patience: float = 1.0) -> WorkerLock | None:
 def is_running(run: RunFolder | Path) -> bool:
     """Whether a living worker holds the run. Never creates or changes a file."""
     folder = run if isinstance(run, RunFolder) else RunFolder(run)
+    return is_held(folder.lock_file)
+
+
+def is_held(path: Path) -> bool:
+    """Whether a living process has locked the file. Never creates or changes it."""
     try:
-        handle = os.open(folder.lock_file, os.O_RDONLY)
+        handle = os.open(path, os.O_RDONLY)
     except OSError:
         return False
     try:

@@ -91,9 +91,17 @@ def timestep_weights(
 
 
 def sample_losses(
-    predicted: torch.Tensor, target: torch.Tensor, weights: torch.Tensor, settings: Loss
+    predicted: torch.Tensor,
+    target: torch.Tensor,
+    weights: torch.Tensor,
+    settings: Loss,
+    areas: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Each sample's weighted loss, (B,) float32: mean over (C, h, w), times weights (B,)."""
+    """Each sample's weighted loss, (B,) float32: mean over (C, h, w), times weights (B,).
+
+    areas: how much each latent counts in that mean, (B, h, w); none may be 0 all over. The mean
+    is sum(area x loss) / sum(area), so that a small mask trains as strongly as a large one.
+    """
     predicted, target = predicted.float(), target.float()
     if settings.kind == "huber":
         # Divided by delta so that it nears the absolute error, not delta times it, far from 0.
@@ -101,7 +109,22 @@ def sample_losses(
         loss = loss / settings.huber_delta
     else:
         loss = F.mse_loss(predicted, target, reduction="none")
-    return loss.mean(dim=(1, 2, 3)) * weights
+    if areas is None:
+        return loss.mean(dim=(1, 2, 3)) * weights
+    weighted = (loss.mean(dim=1) * areas).sum(dim=(1, 2)) / areas.sum(dim=(1, 2))
+    return weighted * weights
+
+
+def area_weights(mask: torch.Tensor, outside: float) -> torch.Tensor:
+    """How much each latent counts, (h, w), by a mask (h, w) of 0..1 and the weight outside it."""
+    return outside + (1 - outside) * mask
+
+
+def spread_timesteps(settings: Timesteps, count: int, levels: int) -> list[int]:
+    """`levels` timesteps in 0..count-1, the middles of equal parts of the range in `settings`."""
+    low, high = settings.min * count, settings.max * count
+    places = (low + (number + 0.5) / levels * (high - low) for number in range(levels))
+    return [int(min(max(place, 0), count - 1)) for place in places]
 
 
 def schedule_values(schedule: NoiseSchedule, timesteps: torch.Tensor) -> torch.Tensor:

@@ -61,9 +61,7 @@ def draw_samples(session: Session) -> None:
                 _draw_group(session, [chosen[number] for number in group])
                 done += len(group)
     finally:
-        if session.device.type != "cpu":
-            session.model.place("vae", torch.device("cpu"))
-            free_memory(session.device)
+        session.park_vae()
 
 
 def _too_large(spec: GenSpec) -> Problem:

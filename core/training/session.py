@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from core.config.job import Job
 from core.data.dataset import LatentStore, TextStore, prepare_latents, prepare_text
+from core.data.leases import Lease, begin_lease, trim
 from core.data.plan import make_plan
 from core.data.types import Plan
 from core.errors import Problem, UserError, fail
@@ -24,6 +25,7 @@ from core.training.control import Control, Emit
 from core.training.device import Compute, choose_compute, free_memory, limit_threads
 from core.training.ema import Ema
 from core.training.optimizers import build_optimizer
+from core.training.pictures import Pictures
 from core.training.triggers import Trigger
 from core.worker import protocol
 
@@ -66,18 +68,23 @@ class Session:
     adapter: Adapter
     optimizer: Any  # accelerate's wrapper around a torch optimizer
     plan: Plan
-    latents: LatentStore
+    pictures: Pictures
     text: TextStore | None
     ema: Ema | None
+    lease: Lease
     started: float = field(default_factory=time.time)
     step: int = 0
     saved_step: int = 0
+    validated_step: int = -1
     smoothed: SmoothedLoss = field(default_factory=SmoothedLoss)
     sample_trigger: Trigger = field(init=False)
     checkpoint_trigger: Trigger = field(init=False)
+    validation_trigger: Trigger = field(init=False)
 
     def __post_init__(self) -> None:
         self.set_triggers()
+        validation = self.job.training.validation
+        self.validation_trigger = Trigger(validation.every, validation.every_unit)
 
     def set_triggers(self) -> None:
         """Take the intervals from the job, at the start and after a `set` command."""
@@ -94,6 +101,24 @@ class Session:
     def is_main(self) -> bool:
         """Whether this process writes files and speaks; true unless several GPUs are used."""
         return bool(self.compute.accelerator.is_main_process)
+
+    def embeddings(self, captions: list[str]) -> torch.Tensor:
+        """(B, L, D) on the device: prepared ones, or encoded with the model as it stands."""
+        if self.text is not None:
+            return self.text[captions].to(self.device)
+        tokens = self.model.tokenize(captions)
+        return self.model.encode_tokens(tokens.to(self.device))
+
+    def park_vae(self) -> None:
+        """Take the VAE from the GPU, unless the steps encode pictures with it."""
+        if self.device.type != "cpu" and not self.pictures.any_live:
+            self.model.place("vae", _cpu())
+            free_memory(self.device)
+
+    def close(self) -> None:
+        """End what the run has going on beside itself."""
+        self.pictures.close()
+        self.lease.end()
 
     def state(self) -> TrainingState:
         """What a checkpoint keeps for exact resume."""
@@ -156,23 +181,57 @@ def open_session(job: Job, run: RunFolder, emit: Emit, control: Control) -> Sess
     model = _load(job, base, compute)
     limit_threads(model.components["unet"], compute.device)
     control.check()
+    lease = begin_lease()
+    try:
+        plan, latents, text = _prepare(job, plan, model, compute, emit, control)
+        _keep_cache_small(job, lease, latents, text)
+        adapter = inject(model, job.lora, job.training.seed)
+        if job.training.gradient_checkpointing:
+            for component in adapter.components():
+                _enable_checkpointing(model.components[component])
+        optimizer = compute.accelerator.prepare_optimizer(build_optimizer(adapter, job.training))
+        ema = Ema(adapter, job.training.ema.decay) if job.training.ema.enabled else None
+        pictures = Pictures(plan, latents, job.training.seed, emit, control)
+        session = Session(
+            job=job,
+            run=run,
+            emit=emit,
+            control=control,
+            compute=compute,
+            model=model,
+            adapter=adapter,
+            optimizer=optimizer,
+            plan=plan,
+            pictures=pictures,
+            text=text,
+            ema=ema,
+            lease=lease,
+        )
+    except BaseException:
+        lease.end()
+        raise
+    # Only samples need it again; on a small card its memory is worth more than the move.
+    session.park_vae()
+    return session
+
+
+def _prepare(
+    job: Job, plan: Plan, model: LoadedModel, compute: Compute, emit: Emit, control: Control
+) -> tuple[Plan, LatentStore, TextStore | None]:
+    """Latents and, unless its encoder is trained, text from the cache or computed now."""
     model.place("vae", compute.device)
     with control.pausing(lambda: rest(control, emit, model, compute, "caching")):
-        latents, plan = prepare_latents(plan, model, emit, control)
-    if compute.device.type != "cpu":
-        # Only samples need it again; on a small card its memory is worth more than the move.
-        model.place("vae", _cpu())
-        free_memory(compute.device)
+        latents, plan = prepare_latents(plan, model, emit, control, concepts=job.concepts)
     text = None if job.lora.text_encoder else prepare_text(plan, job, model, emit, control)
-    adapter = inject(model, job.lora, job.training.seed)
-    if job.training.gradient_checkpointing:
-        for component in adapter.components():
-            _enable_checkpointing(model.components[component])
-    optimizer = compute.accelerator.prepare_optimizer(build_optimizer(adapter, job.training))
-    ema = Ema(adapter, job.training.ema.decay) if job.training.ema.enabled else None
-    return Session(
-        job, run, emit, control, compute, model, adapter, optimizer, plan, latents, text, ema
-    )
+    return plan, latents, text
+
+
+def _keep_cache_small(job: Job, lease: Lease, latents: LatentStore, text: TextStore | None) -> None:
+    """Name what this run needs, then remove what no run has used for longest."""
+    lease.name(latents.keys() | (text.keys() if text else set()))
+    left = trim(job.training.cache_limit * 1e9)
+    if left.removed:
+        log.info("Removed %.1f MB of long unused cache entries.", left.removed / 1e6)
 
 
 def rest(
@@ -200,7 +259,9 @@ def fingerprint(plan: Plan) -> str:
         (item.id, item.concept, item.path.name, item.size, str(item.placement), item.captions)
         for item in plan.items
     ]
-    return hashlib.blake2b(repr(told).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    masks = [(item.id, item.mask.name) for item in plan.items if item.mask is not None]
+    text = repr([told, masks] if masks else told)
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def _silent(_event: object) -> None:

@@ -9,17 +9,20 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections import deque
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from core.config.job import Job, set_path, validate
+from core.config.job import Job, set_path
+from core.config.job import validate as validate_job
 from core.data.batches import epoch_batches, locate
-from core.data.types import Batch
+from core.data.types import Batch, Draw, Plan
 from core.errors import Stopped, fail
-from core.lora.inject import set_training
+from core.lora.inject import set_training, without_adapter
 from core.runs.folder import RunFolder, step_of
 from core.training import checkpoint, objective
 from core.training.control import Control, Emit
@@ -32,17 +35,22 @@ from core.training.optimizers import (
     total_norm,
     unpark_state,
 )
+from core.training.pictures import Loaded, PicturesGone
 from core.training.randomness import seed_of
 from core.training.samples import draw_samples, samples_missing
 from core.training.saving import hand_out, save_checkpoint
 from core.training.schedules import rate_factor
 from core.training.session import Session, open_session
+from core.training.triggers import Trigger
+from core.training.validation import measure, validation_wanted, was_measured
 from core.worker import protocol
 
 log = logging.getLogger(__name__)
 
 # float16's loss scale halves with each overflow; from 65536 it is below 1 after 17.
 _MOST_OVERFLOWS = 30
+# Pictures that a step changes anew are decoded while the steps before it are trained.
+_STEPS_AHEAD = 4
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,13 @@ def train(
     except Stopped:
         reached = (step_of(resume_from.name) or 0) if resume_from else 0
         return Outcome("stopped", reached, _lora_of(run), None)
+    try:
+        return _train(session, resume_from)
+    finally:
+        session.close()
+
+
+def _train(session: Session, resume_from: Path | None) -> Outcome:
     if resume_from is not None:
         session.restore(checkpoint.read_state(resume_from))
     status: protocol.Status = "finished"
@@ -75,14 +90,18 @@ def train(
         blocks = session.model.components.values()
         # Several processes must agree on when to stop, so there a stop waits for the step's end.
         alone = session.compute.accelerator.num_processes == 1
-        with interruptible(blocks, control.check_stop) if alone else nullcontext():
+        with interruptible(blocks, session.control.check_stop) if alone else nullcontext():
             _run_steps(session, resumed=resume_from is not None)
     except Stopped:
         status = "stopped"
         session.optimizer.zero_grad()
         if session.control.save_on_stop and session.step > session.saved_step:
             save_checkpoint(session)
-    return Outcome(status, session.step, _lora_of(run), hand_out(session))
+    except PicturesGone:
+        if session.step > session.saved_step:
+            save_checkpoint(session)
+        raise
+    return Outcome(status, session.step, _lora_of(session.run), hand_out(session))
 
 
 def _lora_of(run: RunFolder) -> Path | None:
@@ -93,34 +112,67 @@ def _run_steps(session: Session, resumed: bool) -> None:
     """All steps from where the session stands to the end. Raises Stopped when asked to stop."""
     total = session.plan.total_steps
     set_training(session.model, session.adapter, True)
-    if not resumed and _samples_wanted(session) and session.job.sampling.at_start:
-        draw_samples(session)
-    if resumed and _samples_due(session) and samples_missing(session):
-        draw_samples(session)
+    if not resumed:
+        measure(session)
+        if _samples_wanted(session) and session.job.sampling.at_start:
+            draw_samples(session)
+    else:
+        # A stop may have come between the checkpoint and what was due after it.
+        if _due(session, session.validation_trigger) and not was_measured(session):
+            measure(session)
+        if _due(session, session.sample_trigger) and samples_missing(session):
+            draw_samples(session)
     session.emit(protocol.Phase(name="training", done=session.step, total=total))
-    epoch, steps = -1, []
+    steps = _coming_steps(session.plan, session.job, session.step)
+    coming = deque([next(steps)]) if session.step < total else deque()
     while session.step < total:
         _obey(session)
-        now, index = locate(session.plan, session.job, session.step)
-        if now != epoch:
-            epoch, steps = now, epoch_batches(session.plan, session.job, now)
-        _timed_step(session, steps[index], epoch + (index + 1) / len(steps))
-        _after_step(session, epoch, epoch_ended=index + 1 == len(steps), last=session.step == total)
+        while len(coming) < _STEPS_AHEAD:
+            coming.append(next(steps))
+        ahead = [(session.step + number, each.batches) for number, each in enumerate(coming)]
+        session.pictures.expect(ahead)
+        step = coming.popleft()
+        _timed_step(session, step)
+        _after_step(session, step, last=session.step == total)
 
 
-def _timed_step(session: Session, batches: list[Batch], epoch: float) -> None:
+@dataclass(frozen=True)
+class _Step:
+    """One coming optimizer step: number `index` of `count` in its epoch."""
+
+    epoch: int
+    index: int
+    count: int
+    batches: list[Batch]
+
+    @property
+    def ends_epoch(self) -> bool:
+        return self.index + 1 == self.count
+
+
+def _coming_steps(plan: Plan, job: Job, done: int) -> Iterator[_Step]:
+    """All steps after `done` ones, on and on."""
+    epoch, first = locate(plan, job, done)
+    while True:
+        steps = epoch_batches(plan, job, epoch)
+        for index in range(first, len(steps)):
+            yield _Step(epoch, index, len(steps), steps[index])
+        epoch, first = epoch + 1, 0
+
+
+def _timed_step(session: Session, step: _Step) -> None:
     started = time.perf_counter()
-    loss = train_step(session, batches)
+    loss = train_step(session, step.batches)
     session.step += 1
-    if session.ema:
+    if session.ema and loss is not None:
         session.ema.update(session.adapter)
     session.emit(
         protocol.Step(
             step=session.step,
             total=session.plan.total_steps,
-            epoch=epoch,
+            epoch=step.epoch + (step.index + 1) / step.count,
             loss=loss,
-            smoothed=session.smoothed.add(loss),
+            smoothed=None if loss is None else session.smoothed.add(loss),
             lr=shown_rates(session.optimizer),
             seconds=time.perf_counter() - started,
             memory=memory_in_use(session.device),
@@ -128,11 +180,12 @@ def _timed_step(session: Session, batches: list[Batch], epoch: float) -> None:
     )
 
 
-def train_step(session: Session, batches: list[Batch]) -> float:
+def train_step(session: Session, batches: list[Batch]) -> float | None:
     """One optimizer step over the micro-batches; returns the mean loss over all their samples.
 
-    Each sample counts the same, whatever the sizes of the micro-batches. Raises UserError
-    `loss_not_finite` before the weights change.
+    Each sample counts the same, whatever the sizes of the micro-batches. None, and nothing
+    changes, when not one of the pictures can be used. Raises UserError `loss_not_finite` before
+    the weights change, PicturesGone when there is none left at all.
     """
     training, accelerator = session.job.training, session.compute.accelerator
     optimizer, parameters = session.optimizer, session.adapter.parameters()
@@ -142,15 +195,19 @@ def train_step(session: Session, batches: list[Batch]) -> float:
             session.step, session.plan.total_steps, training.warmup_steps, training.scheduler
         ),
     )
-    samples = sum(len(batch.draws) for batch in batches)
     mine = batches[accelerator.process_index :: accelerator.num_processes]
+    loaded = [session.pictures.load(session.step, batch) for batch in mine]
+    samples = _samples_of(session, batches, loaded)
+    if samples == 0:
+        return None
     for _attempt in range(_MOST_OVERFLOWS):
         optimizer.zero_grad()
         total = torch.zeros((), device=session.device)
-        for number, batch in enumerate(mine):
-            losses = batch_losses(session, batch, number)
-            accelerator.backward(losses.sum() / samples)
-            total += losses.detach().sum()
+        for number, batch in enumerate(loaded):
+            if batch is not None:
+                losses = batch_losses(session, batch, number)
+                accelerator.backward(losses.sum() / samples)
+                total += losses.detach().sum()
         total = _sum_over_processes(session, total, parameters)
         accelerator.unscale_gradients(optimizer)
         loss, norm = torch.stack([total / samples, total_norm(parameters).to(total)]).tolist()
@@ -166,12 +223,26 @@ def train_step(session: Session, batches: list[Batch]) -> float:
     raise _not_finite(session)
 
 
-def batch_losses(session: Session, batch: Batch, number: int) -> torch.Tensor:
+def _samples_of(session: Session, batches: list[Batch], mine: Sequence[Loaded | None]) -> int:
+    """How many samples a step has in all processes together, less those left out."""
+    draws = [draw for batch in batches for draw in batch.draws]
+    # The others' losses are not known here, unless none can have any.
+    if not any(session.pictures.may_lose(draw.item) for draw in draws):
+        return len(draws)
+    own = sum(len(batch.draws) for batch in mine if batch is not None)
+    accelerator = session.compute.accelerator
+    if accelerator.num_processes == 1:
+        return own
+    count = torch.tensor(float(own), device=session.device)
+    return round(accelerator.reduce(count, "sum").item())
+
+
+def batch_losses(session: Session, batch: Loaded, number: int) -> torch.Tensor:
     """The weighted loss of each sample of a micro-batch, (B,), with its graph."""
     training, model, device = session.job.training, session.model, session.device
     schedule = model.schedule
     seed = (training.seed, session.step)
-    latents = torch.stack([session.latents[draw.item.id] for draw in batch.draws])
+    latents, areas = batch.latents, batch.areas
     noises, timesteps = [], []
     for draw in batch.draws:
         own = (*seed, draw.item.id, draw.repeat)
@@ -181,26 +252,49 @@ def batch_losses(session: Session, batch: Batch, number: int) -> torch.Tensor:
     perturbed = torch.stack([noise for _, noise in noises]).to(device)
     at = torch.tensor(timesteps, device=device)
     latents, a = latents.to(device), objective.schedule_values(schedule, at)
+    noisy = objective.add_noise(latents, perturbed, a)
+    prediction = schedule.prediction_type
+    target = objective.target_of(latents, clean, a, prediction)
+    target = _with_prior_targets(session, batch.draws, target, noisy, at)
     if session.job.lora.dropout:
         rank = session.compute.accelerator.process_index
         torch.manual_seed(seed_of(*seed, "dropout", rank, number))
     with session.compute.accelerator.autocast():
-        embeddings = _embeddings(session, [draw.caption for draw in batch.draws])
-        noisy = objective.add_noise(latents, perturbed, a)
+        embeddings = session.embeddings([draw.caption for draw in batch.draws])
         predicted = model.predict(noisy, at, embeddings)
-    prediction = schedule.prediction_type
-    target = objective.target_of(latents, clean, a, prediction)
     weights = objective.timestep_weights(a, prediction, training.loss)
     own_weights = [session.job.concepts[draw.item.concept].loss_weight for draw in batch.draws]
     weights = weights * torch.tensor(own_weights, device=device)
-    return objective.sample_losses(predicted, target, weights, training.loss)
+    areas = None if areas is None else areas.to(device)
+    return objective.sample_losses(predicted, target, weights, training.loss, areas)
 
 
-def _embeddings(session: Session, captions: list[str]) -> torch.Tensor:
-    if session.text is not None:
-        return session.text[captions].to(session.device)
-    tokens = session.model.tokenize(captions)
-    return session.model.encode_tokens(tokens.to(session.device))
+def _with_prior_targets(
+    session: Session,
+    draws: Sequence[Draw],
+    target: torch.Tensor,
+    noisy: torch.Tensor,
+    at: torch.Tensor,
+) -> torch.Tensor:
+    """Targets (B, C, h, w), those of prior pictures replaced by what the base model predicts.
+
+    Learning without Forgetting (arXiv 1606.09282): what the model said before is the target, so
+    that it keeps saying it; the picture itself is only where the question is asked.
+    """
+    concepts = session.job.concepts
+    rows = [n for n, draw in enumerate(draws) if concepts[draw.item.concept].kind == "prior"]
+    if not rows:
+        return target
+    with (
+        torch.no_grad(),
+        without_adapter(session.model, session.adapter),
+        session.compute.accelerator.autocast(),
+    ):
+        embeddings = session.embeddings([draws[row].caption for row in rows])
+        predicted = session.model.predict(noisy[rows], at[rows], embeddings)
+    target = target.clone()
+    target[rows] = predicted.to(target)
+    return target
 
 
 def _sum_over_processes(
@@ -237,29 +331,33 @@ def _samples_wanted(session: Session) -> bool:
     return session.job.sampling.every_unit != "never"
 
 
-def _samples_due(session: Session) -> bool:
-    """Whether the step that a resumed run stands at ended with samples."""
+def _due(session: Session, trigger: Trigger) -> bool:
+    """Whether the step that a resumed run stands at ended with what `trigger` is for."""
+    if trigger.unit == "never":
+        return False
     if session.step >= session.plan.total_steps:
-        return _samples_wanted(session)
-    if session.job.sampling.every_unit == "minute":
+        return True
+    if trigger.unit == "minute" or session.step == 0:
         return False
     epoch, index = locate(session.plan, session.job, session.step - 1)
     ended = index + 1 == len(epoch_batches(session.plan, session.job, epoch))
-    return session.sample_trigger.due(session.step, epoch, ended)
+    return trigger.due(session.step, epoch, ended)
 
 
-def _after_step(session: Session, epoch: int, *, epoch_ended: bool, last: bool) -> None:
-    """Checkpoint and samples where they are due; the checkpoint first, it is worth more."""
-    step = session.step
-    save = session.checkpoint_trigger.due(step, epoch, epoch_ended) or last
-    draw = session.sample_trigger.due(step, epoch, epoch_ended) or (
-        last and _samples_wanted(session)
-    )
+def _after_step(session: Session, done: _Step, *, last: bool) -> None:
+    """Checkpoint, validation and samples where they are due; the checkpoint first, it is worth
+    most."""
+    now = (session.step, done.epoch, done.ends_epoch)
+    save = session.checkpoint_trigger.due(*now) or last
+    validate = validation_wanted(session) and (session.validation_trigger.due(*now) or last)
+    draw = session.sample_trigger.due(*now) or (last and _samples_wanted(session))
     if save:
         save_checkpoint(session)
+    if validate:
+        measure(session)
     if draw:
         draw_samples(session)
-    if save or draw:
+    if save or validate or draw:
         _back_to_training(session)
 
 
@@ -309,6 +407,8 @@ def _pause(session: Session) -> None:
 def _move(session: Session, device: torch.device) -> None:
     for component in session.model.components.values():
         component.to(device)
+    if session.pictures.any_live:
+        session.model.place("vae", device)
     if session.ema:
         session.ema.weights = {n: t.to(device) for n, t in session.ema.weights.items()}
 
@@ -324,7 +424,7 @@ def _set_live(session: Session, path: str, value: object) -> None:
             )
         )
         return
-    job, problems = validate(set_path(session.job.model_dump(), path, value))
+    job, problems = validate_job(set_path(session.job.model_dump(), path, value))
     if job is None:
         for problem in problems:
             session.emit(

@@ -32,7 +32,7 @@ from tests.benchmarks.common import add_model_options, job_of, report
 
 def prepared(session: Session, batch: Batch) -> tuple[torch.Tensor, ...]:
     """Noisy latents, timesteps, embeddings and target of a batch, on the device."""
-    latents = torch.stack([session.latents[d.item.id] for d in batch.draws]).to(session.device)
+    latents = session.pictures.load(session.step, batch).latents.to(session.device)
     noise = torch.randn_like(latents)
     at = torch.randint(0, session.model.schedule.timesteps, (len(latents),), device=session.device)
     a = objective.schedule_values(session.model.schedule, at)

@@ -1,0 +1,105 @@
+"""The loss on pictures that are never trained, measured without disturbing the training."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+
+from core.data.batches import validation_batches
+from core.data.types import Batch, Draw
+from core.lora.inject import set_training
+from core.runs.events import read_events
+from core.training import objective
+from core.training.ema import averaged
+from core.training.session import Session, rest
+from core.worker import protocol
+
+
+def validation_wanted(session: Session) -> bool:
+    """Whether this run measures anything."""
+    unit = session.job.training.validation.every_unit
+    return bool(session.plan.validation) and unit != "never" and session.is_main
+
+
+def was_measured(session: Session) -> bool:
+    """Whether the run's events have the loss at the session's step already."""
+    events, _ = read_events(session.run.events_file)
+    return any(isinstance(e, protocol.Validation) and e.step == session.step for e in events)
+
+
+def measure(session: Session) -> None:
+    """Measure the loss at the session's step and say so. Raises Stopped when asked to stop.
+
+    Measured are the weights that would be saved: the averages where averaging is on. LoRA dropout
+    is off; nothing is drawn from a global random state, and the weights are put back as they were.
+    In a run of several processes the first one measures; the others wait at the next step.
+    """
+    if not validation_wanted(session) or session.validated_step == session.step:
+        return
+    total = session.plan.total_steps
+    session.emit(
+        protocol.Phase(
+            name="training", done=session.step, total=total, text="Measuring the validation loss"
+        )
+    )
+    resting = partial(
+        rest, session.control, session.emit, session.model, session.compute, "training"
+    )
+    set_training(session.model, session.adapter, False)
+    try:
+        with averaged(session.adapter, session.ema), session.control.pausing(resting):
+            loss = _mean_loss(session)
+    finally:
+        set_training(session.model, session.adapter, True)
+    session.validated_step = session.step
+    if loss is not None:
+        session.emit(protocol.Validation(step=session.step, loss=loss))
+
+
+def _mean_loss(session: Session) -> float | None:
+    """The mean over all pictures and noise levels; None when masks leave nothing to measure."""
+    settings, schedule = session.job.training, session.model.schedule
+    levels = objective.spread_timesteps(
+        settings.timesteps, schedule.timesteps, settings.validation.timesteps
+    )
+    losses: list[torch.Tensor] = []
+    for batch in validation_batches(session.plan, session.job):
+        for level, timestep in enumerate(levels):
+            session.control.check()
+            with torch.no_grad():
+                losses.append(_losses(session, batch, level, timestep).double().cpu())
+    together = torch.cat(losses) if losses else torch.empty(0)
+    return float(together.mean()) if together.numel() else None
+
+
+def _losses(session: Session, batch: Batch, level: int, timestep: int) -> torch.Tensor:
+    """The loss of each picture of a batch at one noise level."""
+    loaded = session.pictures.measured(batch)
+    if loaded is None:
+        return torch.empty(0)
+    settings, model, device = session.job.training, session.model, session.device
+    latents = loaded.latents
+    noise = torch.stack([_noise(session, draw, level) for draw in loaded.draws]).to(device)
+    at = torch.full((len(latents),), timestep, device=device)
+    latents, a = latents.to(device), objective.schedule_values(model.schedule, at)
+    noisy = objective.add_noise(latents, noise, a)
+    with session.compute.accelerator.autocast():
+        embeddings = session.embeddings([draw.caption for draw in loaded.draws])
+        predicted = model.predict(noisy, at, embeddings)
+    prediction = model.schedule.prediction_type
+    target = objective.target_of(latents, noise, a, prediction)
+    weights = objective.timestep_weights(a, prediction, settings.loss)
+    areas = None if loaded.areas is None else loaded.areas.to(device)
+    return objective.sample_losses(predicted, target, weights, settings.loss, areas)
+
+
+def _noise(session: Session, draw: Draw, level: int) -> torch.Tensor:
+    """Fixed noise of a picture at a level: by its name and bucket, so that neither the training's
+    seed nor pictures that join change what is measured."""
+    item = draw.item
+    bucket, channels = item.placement.bucket, session.model.latent_channels
+    scale = session.model.latent_scale
+    shape = torch.Size((channels, bucket.height // scale, bucket.width // scale))
+    seed = ("validation", item.path.name, str(bucket), level)
+    return objective.draw_noise(shape, session.job.training.timesteps, *seed)[0]
