@@ -13,7 +13,7 @@ from PySide6.QtCore import QFileSystemWatcher, QObject, QTimer, Signal
 from app.background import Background, StopCheck
 from core.config.concepts import Concept
 from core.data.captions import CaptionError, captions_of
-from core.data.scan import scan_folder
+from core.data.scan import scan_concept
 from core.errors import Stopped
 
 SETTLE_MS = 400
@@ -37,7 +37,7 @@ class ConceptFacts:
 
 def look_into(concept: Concept, cancelled: StopCheck = lambda: False) -> ConceptFacts:
     """Count pictures and captions of a concept's folder; raises Stopped when cancelled."""
-    scan = scan_folder(Path(concept.path), concept.include_subfolders, cancelled)
+    scan = scan_concept(concept, cancelled)
     problem = next((p.title for p in scan.problems if p.severity == "error"), "")
     captioned, caption_problem = 0, ""
     for number, picture in enumerate(scan.pictures):

@@ -91,9 +91,10 @@ def captions_of(concept: Concept, picture: Path) -> tuple[tuple[str, ...], bool]
 
 
 def _captions_beside(picture: Path, whole: bool) -> tuple[str, ...]:
+    stem = os.path.splitext(picture)[0]
     for suffix in CAPTION_SUFFIXES:
         try:
-            text = read_text(picture.with_suffix(suffix))
+            text = read_text(stem + suffix)
         except FileNotFoundError:
             continue
         return whole_caption(text) if whole else caption_lines(text)

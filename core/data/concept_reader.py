@@ -56,7 +56,7 @@ class ConceptReader:
         self.items: list[Item] = []
         self._buckets = [make_buckets(side, self.bucket_step) for side in self.sides]
         self._placements: dict[tuple[Size, int], Placement] = {}
-        self._folder_notes: dict[Path, dict[str, Note]] = {}
+        self._folder_notes: dict[str, dict[str, Note]] = {}
         self._counted = _Counted()
         self._captions_failed = False
 
@@ -142,15 +142,15 @@ class ConceptReader:
         return placement
 
     def _focus(self, path: Path) -> Point | None:
-        folder = path.parent
+        folder, name = os.path.split(path)
         known = self._folder_notes.get(folder)
         if known is None:
             problems: list[Problem] = []
-            known = self._folder_notes[folder] = read_notes(folder, problems)
+            known = self._folder_notes[folder] = read_notes(path.parent, problems)
             self.notes.add(
                 *(_with_setting(problem, f"concepts.{self.index}.path") for problem in problems)
             )
-        note = known.get(path.name)
+        note = known.get(name)
         return None if note is None else note.focus
 
     def _mask(self, path: Path, size: Size) -> Path | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from core.config.concepts import Concept
 from core.data.metadata import key, table_of
-from core.data.textfile import CaptionError
+from core.data.textfile import CaptionError, long_path
 from core.errors import Problem, Severity, Stopped
 from core.paths import user_path
 
@@ -131,7 +131,7 @@ def scan_folder(folder: Path, include_subfolders: bool, stop: StopCheck | None =
         ask_stop(stop)
         current = waiting.pop()
         try:
-            status = os.stat(current)
+            status = os.stat(long_path(current))
             if (status.st_dev, status.st_ino) in seen:
                 continue
             seen.add((status.st_dev, status.st_ino))
@@ -156,7 +156,7 @@ def _entries(
 ) -> tuple[list[str], list[str]]:
     names: list[str] = []
     subfolders: list[str] = []
-    with os.scandir(folder) as entries:
+    with os.scandir(long_path(folder)) as entries:
         for count, entry in enumerate(entries):
             if count % _CHECK_EVERY == 0:
                 ask_stop(stop)

@@ -12,6 +12,9 @@ _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
 _HIGH_RUN = re.compile(rb"[\x80-\xff]+")
 _GB_FOUR_BYTES = re.compile(rb"[\x81-\xfe][0-9][\x81-\xfe][0-9]")
 _LINE_END = re.compile("\r\n|\n|\r")
+_BINARY = getattr(os, "O_BINARY", 0)
+_NONBLOCK = getattr(os, "O_NONBLOCK", 0)
+_FIRST_READ, _NEXT_READ = 4096, 2**20
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MARKS = (
     (b"\xef\xbb\xbf", "utf-8"),
@@ -39,7 +42,7 @@ class CaptionText:
     newline: str
 
 
-def read_caption_file(path: Path, at_most: int = _MAX_BYTES) -> CaptionText:
+def read_caption_file(path: str | Path, at_most: int = _MAX_BYTES) -> CaptionText:
     """A text file's content, exactly as it stands.
 
     UTF-8 with or without byte order mark, UTF-16 and UTF-32 by theirs, else GB18030; a file
@@ -48,16 +51,14 @@ def read_caption_file(path: Path, at_most: int = _MAX_BYTES) -> CaptionText:
     CaptionError when it holds no text or more than `at_most` bytes.
     """
     try:
-        with open(path, "rb", buffering=0) as file:
-            too_large = os.fstat(file.fileno()).st_size > at_most
-            data = b"" if too_large else file.readall()
+        data = _read(path, at_most)
     except FileNotFoundError:
         raise
     except OSError as error:
         raise CaptionError(f"The file cannot be read ({error.strerror or error}).") from error
     except ValueError as error:
         raise CaptionError("The file's name holds a NUL character, which no file can.") from error
-    if too_large:
+    if data is None:
         raise CaptionError(f"The file is larger than {at_most // 2**20} MB; that is no caption.")
     text, encoding = _decode(data)
     # Old editors of DOS end a text with Ctrl-Z.
@@ -67,7 +68,33 @@ def read_caption_file(path: Path, at_most: int = _MAX_BYTES) -> CaptionText:
     return CaptionText(text, encoding, _newline(text))
 
 
-def read_text(path: Path, at_most: int = _MAX_BYTES) -> str:
+def _read(path: str | Path, at_most: int) -> bytes | None:
+    """The file's bytes, or None for more than `at_most`."""
+    # Without Python's file objects, as folders hold captions by the hundred thousand; without
+    # blocking, as somebody's pipe may have the name of a caption.
+    handle = os.open(long_path(path), os.O_RDONLY | _BINARY | _NONBLOCK)
+    try:
+        data = os.read(handle, _FIRST_READ)
+        if len(data) == _FIRST_READ and os.fstat(handle).st_size > at_most:
+            return None
+        parts = [data]
+        while parts[-1]:
+            parts.append(os.read(handle, _NEXT_READ))
+        return data if len(parts) == 2 else b"".join(parts)
+    finally:
+        os.close(handle)
+
+
+def long_path(path: str | Path) -> str:
+    """The path as the system's calls take it; Windows wants a sign in front of long ones."""
+    name = os.fspath(path)
+    if os.name == "nt" and len(name) >= 200 and not name.startswith("\\\\"):
+        full = os.path.abspath(name)
+        return f"\\\\?\\{full}" if len(full) >= 240 else name
+    return name
+
+
+def read_text(path: str | Path, at_most: int = _MAX_BYTES) -> str:
     """The text alone of `read_caption_file`; raises the same."""
     return read_caption_file(path, at_most).text
 
@@ -87,6 +114,8 @@ def _newline(text: str) -> str:
 
 
 def _decode(data: bytes) -> tuple[str, str]:
+    if data.isascii() and b"\0" not in data:
+        return data.decode("ascii"), "utf-8"
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             try:
