@@ -10,7 +10,6 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from app.background import Background, StopCheck
 from app.concept_scan import ConceptScanner
 from app.detection import BaseModelWatch
-from app.estimates import lora_bytes, seconds_per_step
 from app.state import SettingsState
 from core.config.job import Job
 from core.data.types import Plan
@@ -24,11 +23,15 @@ USUAL_STEP = 64
 
 @dataclass(frozen=True)
 class Forecast:
-    """What Train would do. seconds and bytes: 0 where nothing is known to judge by."""
+    """What Train would do. seconds and bytes: 0 where nothing is known to judge by.
+
+    problems: what does not fit the base model, the number of steps or this computer.
+    """
 
     plan: Plan
     seconds: float = 0.0
     bytes: int = 0
+    problems: tuple[Problem, ...] = ()
 
 
 class PlanWatch(QObject):
@@ -86,8 +89,8 @@ class PlanWatch(QObject):
             found.append(Problem(code=code, title=self._model.sentence, setting="model.base"))
         if self.forecast is not None:
             known = {(p.code, p.setting) for p in found}
-            plan = self.forecast.plan
-            found += [p for p in plan.problems if (p.code, p.setting) not in known]
+            more = (*self.forecast.plan.problems, *self.forecast.problems)
+            found += [p for p in more if (p.code, p.setting) not in known]
         return sorted(found, key=lambda p: p.severity)
 
     def _start(self) -> None:
@@ -130,6 +133,10 @@ def make_forecast(
 ) -> Forecast:
     """Plan a job and estimate its time and file size; raises Stopped when cancelled."""
     from core.data.plan import make_plan
+    from core.runs.estimates import measured_speed, time_need
+    from core.runs.findings import fitting_problems
+    from core.runs.layers import lora_bytes
+    from core.runs.preflight import samples_drawn
 
     step = file.bucket_step if file else USUAL_STEP
     plan = make_plan(
@@ -138,6 +145,11 @@ def make_forecast(
         progress=progress,  # type: ignore[arg-type]
         check_stop=cancelled,
     )
+    need = time_need(measured_speed(job), plan, samples_drawn(job, plan))
     return Forecast(
-        plan, seconds_per_step(job) * plan.total_steps, lora_bytes(job, file) if file else 0
+        plan,
+        # Whether pictures are cached already is not known here.
+        need.training + need.sampling if need.training else 0.0,
+        lora_bytes(job, file) if file else 0,
+        tuple(fitting_problems(job, file, plan)),
     )

@@ -135,11 +135,29 @@ def resume(
 
 @app.command()
 @command
-def check(target: Target, sets: Sets = None, runs: RunsDir = None, json: Json = False) -> int:
+def check(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="PRESET_OR_JSON_OR_FOLDER",
+            help="A preset's name, a preset or job file, or a folder of pictures.",
+        ),
+    ],
+    sets: Sets = None,
+    runs: RunsDir = None,
+    duplicates: Annotated[
+        bool | None,
+        typer.Option(
+            "--duplicates/--no-duplicates",
+            help="Compare all pictures with one another; by default where there are up to 2000.",
+        ),
+    ] = None,
+    json: Json = False,
+) -> int:
     """Say what would be trained, and everything that is wrong; load nothing heavy."""
     from core.cli.check import check_target
 
-    return check_target(target, sets or [], runs=runs, as_json=json)
+    return check_target(target, sets or [], runs=runs, duplicates=duplicates, as_json=json)
 
 
 @app.command()

@@ -59,7 +59,8 @@ def freeze(
     if found.errors:
         raise UserError(*built.warnings, *found.problems)
     # The worker tells the plan's warnings itself, into the run's events too.
-    own = [p for p in found.problems if p not in (found.plan.problems if found.plan else ())]
+    told = {(p.code, p.title) for p in found.plan.problems} if found.plan else set()
+    own = [p for p in found.problems if (p.code, p.title) not in told]
     print_problems([*built.warnings, *own])
     return create(with_absolute_output(built.job), folder, run_dir)
 

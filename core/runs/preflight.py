@@ -13,24 +13,36 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.config.job import Job
+from core.data.duplicates import Duplicates, find_duplicates
 from core.data.estimate import latent_cache_bytes
 from core.data.plan import make_plan
-from core.data.types import Plan
+from core.data.statistics import Statistics, statistics_of
+from core.data.types import ConceptSummary, Item, Plan
 from core.errors import Problem, Severity, UserError, fail
 from core.families.base import BaseModelFile
-from core.families.detect import detect, read_json, schedule_of, vae_files, weight_files
-from core.families.header import read_header
+from core.families.detect import detect, read_json, schedule_of, vae_files
 from core.families.hub import is_hub_id
 from core.paths import user_path
+from core.runs.estimates import TimeNeed, last_device, measured_speed, time_need
+from core.runs.findings import (
+    caption_problems,
+    decoding_problems,
+    duplicate_problems,
+    fitting_problems,
+    located,
+    memory_problems,
+)
+from core.runs.layers import BYTES, lora_weights
+from core.runs.memory import MOMENTS, MemoryNeed, gpu_driver_here, memory_need
+from core.runs.units import human_size
+
+__all__ = ["DiskNeed", "Preflight", "disk_need", "human_size", "lora_weights", "preflight"]
 
 _FAMILY_STEP = 64
-_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-_ATTENTION = (".to_q", ".to_k", ".to_v", ".to_out.0")
-_FEED_FORWARD = (".ff.net.0.proj", ".ff.net.2", ".proj_in", ".proj_out")
-_TEXT = (".q_proj", ".k_proj", ".v_proj", ".out_proj", ".fc1", ".fc2")
-# Moments of the optimizer per LoRA weight, each float32 like the weight itself.
-_MOMENTS = {"adamw": 2.0, "adamw_8bit": 0.5, "prodigy": 4.0}
 _SAMPLE_BYTES_PER_PIXEL = 1.6
+
+Progress = Callable[[int, int], object]
+StopCheck = Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -54,13 +66,30 @@ class DiskNeed:
 
 
 @dataclass(frozen=True)
+class ConceptReport:
+    """What was found of one concept. duplicates_exact, duplicates_near: pictures of it that are
+    in a group of such; undecodable: pictures whose pixels cannot be read."""
+
+    summary: ConceptSummary
+    statistics: Statistics
+    duplicates_exact: int = 0
+    duplicates_near: int = 0
+    undecodable: int = 0
+
+
+@dataclass(frozen=True)
 class Preflight:
-    """What was found. base, plan and disk are None where an error keeps them from being known."""
+    """What was found. base, plan, disk and memory are None where an error keeps them from being
+    known; duplicates is None until (or unless) they were looked for."""
 
     base: BaseModelFile | None
     plan: Plan | None
     disk: DiskNeed | None
     problems: tuple[Problem, ...]
+    concepts: tuple[ConceptReport, ...] = ()
+    time: TimeNeed | None = None
+    memory: MemoryNeed | None = None
+    duplicates: Duplicates | None = None
 
     @property
     def errors(self) -> list[Problem]:
@@ -72,25 +101,108 @@ def preflight(
     job: Job,
     runs: Path | None = None,
     *,
-    progress: Callable[[int, int], object] | None = None,
-    check_stop: Callable[[], object] | None = None,
+    progress: Progress | None = None,
+    check_stop: StopCheck | None = None,
+    duplicates: bool | int = False,
+    phase: Callable[[str], object] | None = None,
+    partly: Callable[[Preflight], object] | None = None,
 ) -> Preflight:
     """Look at everything that `job` names; never raises for what a user can mend.
 
     runs: the folder that the run will be written to, to compare with its disk's free space.
-    progress and check_stop as in core.data.plan.make_plan.
+    duplicates: also decode every picture and compare all with all, which takes about 30 ms a
+    picture the first time; a number means that only up to so many pictures are worth it.
+    phase: told what begins: `pictures`, `captions`, `duplicates`; progress(done, total) counts
+    within it. partly: gets what is known so far, more each time. Raises Stopped when `check_stop`
+    says so.
     """
+    tell = phase or (lambda _name: None)
     problems: list[Problem] = []
     base = _base(job, problems)
     step = base.bucket_step if base else _FAMILY_STEP
+    tell("pictures")
     plan = make_plan(job, bucket_step=step, progress=progress, check_stop=check_stop)
-    problems += plan.problems
+    items = [*plan.items, *plan.validation]
+    problems += located(plan.problems, items)
+    problems += fitting_problems(job, base, plan)
     problems += _output_problems(job)
     disk = disk_need(job, base, plan) if base else None
     if disk is not None and runs is not None:
         problems += _space_problems(disk, runs)
-    problems.sort(key=lambda problem: problem.severity)
-    return Preflight(base, plan, disk, tuple(problems))
+    memory = None
+    if base is not None:
+        device = last_device(runs)
+        gpu = not device.is_cpu if device.name else gpu_driver_here()
+        memory = memory_need(job, base, plan, gpu)
+        problems += memory_problems(job, memory, device) if memory else []
+    needed = time_need(measured_speed(job, runs), plan, samples_drawn(job, plan))
+    found = Preflight(base, plan, disk, _sorted(problems), (), needed, memory)
+    if partly is not None:
+        partly(found)
+    tell("captions")
+    found = _with_statistics(job, found, items, progress, check_stop)
+    if partly is not None:
+        partly(found)
+    if items and (duplicates is True or len(items) <= duplicates):
+        tell("duplicates")
+        same = find_duplicates(plan, progress=progress, check_stop=check_stop)
+        found = _with_duplicates(job, found, items, same)
+    return found
+
+
+def _sorted(problems: list[Problem]) -> tuple[Problem, ...]:
+    unique = list(dict.fromkeys(problems))
+    return tuple(sorted(unique, key=lambda problem: problem.severity))
+
+
+def _with_statistics(
+    job: Job,
+    found: Preflight,
+    items: list[Item],
+    progress: Progress | None,
+    check_stop: StopCheck | None,
+) -> Preflight:
+    problems = list(found.problems)
+    reports = []
+    by_concept: dict[int, list[Item]] = {}
+    for item in items:
+        by_concept.setdefault(item.concept, []).append(item)
+    for summary in found.plan.concepts if found.plan else ():
+        statistics = statistics_of(
+            by_concept.get(summary.index, []),
+            skipped=summary.skipped,
+            progress=progress,
+            check_stop=check_stop,
+        )
+        reports.append(ConceptReport(summary, statistics))
+        problems += caption_problems(summary.index, summary.name, statistics)
+    return replace(found, problems=_sorted(problems), concepts=tuple(reports))
+
+
+def _with_duplicates(job: Job, found: Preflight, items: list[Item], same: Duplicates) -> Preflight:
+    known = {p.file for p in found.problems if p.code == "picture_unreadable"}
+    problems = [
+        *found.problems,
+        *decoding_problems(same, items, known),
+        *duplicate_problems(job, same),
+    ]
+    undecodable = set(same.unreadable)
+    of_concept = {(item.concept, item.path) for item in items if item.path in undecodable}
+    reports = []
+    for report in found.concepts:
+        index = report.summary.index
+        counts = {True: 0, False: 0}
+        for group in same.groups:
+            counts[group.exact] += sum(member.concept == index for member in group.members)
+        reports.append(
+            replace(
+                report,
+                duplicates_exact=counts[True],
+                duplicates_near=counts[False],
+                undecodable=sum(concept == index for concept, _ in of_concept),
+            )
+        )
+    return replace(found, problems=_sorted(problems), concepts=tuple(reports), duplicates=same)
 
 
 def _base(job: Job, problems: list[Problem]) -> BaseModelFile | None:
@@ -207,21 +319,30 @@ def disk_need(job: Job, base: BaseModelFile, plan: Plan) -> DiskNeed:
     """What a run of `job` writes, from the base model's layer shapes; 0 where it cannot tell."""
     weights = lora_weights(job, base)
     checkpoints = _how_often(job.checkpoints.every, job.checkpoints.every_unit, plan)
-    lora = weights * _BYTES[job.checkpoints.dtype]
-    copies = 1 + _MOMENTS[job.training.optimizer] + job.training.ema.enabled
+    lora = weights * BYTES[job.checkpoints.dtype]
+    copies = 1 + MOMENTS[job.training.optimizer] + job.training.ema.enabled
     states = int(weights * 4 * copies * min(job.checkpoints.keep_states, max(checkpoints, 1)))
-    sampled = 0
-    if job.sampling.every_unit != "never":
-        sampled = _how_often(job.sampling.every, job.sampling.every_unit, plan)
-        sampled += job.sampling.at_start
     side = job.training.resolution
     pixels = sum(
         (spec.width or side) * (spec.height or side)
         for spec in job.sampling.prompts
         if spec.enabled and spec.prompt.strip()
     )
-    samples = int(pixels * _SAMPLE_BYTES_PER_PIXEL * sampled)
+    samples = int(pixels * _SAMPLE_BYTES_PER_PIXEL * _sampled(job, plan))
     return DiskNeed(lora, checkpoints, states, samples, latent_cache_bytes(plan))
+
+
+def samples_drawn(job: Job, plan: Plan) -> int:
+    """How many sample pictures a run draws; those by minutes are not known ahead."""
+    prompts = sum(spec.enabled and bool(spec.prompt.strip()) for spec in job.sampling.prompts)
+    return prompts * _sampled(job, plan)
+
+
+def _sampled(job: Job, plan: Plan) -> int:
+    if job.sampling.every_unit == "never":
+        return 0
+    often = _how_often(job.sampling.every, job.sampling.every_unit, plan)
+    return often + job.sampling.at_start
 
 
 def _how_often(every: int, unit: str, plan: Plan) -> int:
@@ -232,48 +353,6 @@ def _how_often(every: int, unit: str, plan: Plan) -> int:
         return 1
     steps = every if unit == "step" else every * max(plan.steps_per_epoch, 1)
     return math.ceil(plan.total_steps / steps)
-
-
-def lora_weights(job: Job, base: BaseModelFile) -> int:
-    """How many numbers the LoRA of `job` has, by the shapes in the base model's headers."""
-    count = 0
-    try:
-        for name, shape in _shapes(base):
-            if _is_adapted(name, shape, job):
-                # A convolution's kernel belongs to the first of the two factors.
-                count += job.lora.rank * (math.prod(shape[1:]) + shape[0])
-    except (UserError, OSError):
-        return 0
-    return count
-
-
-def _shapes(base: BaseModelFile) -> list[tuple[str, tuple[int, ...]]]:
-    """(component and module, weight shape) of UNet and text encoder."""
-    found: list[tuple[str, tuple[int, ...]]] = []
-    if base.layout == "diffusers":
-        sources = [("unet", base.path / "unet", ""), ("text", base.path / "text_encoder", "")]
-        parts = [(c, f, p) for c, folder, p in sources for f in weight_files(folder)]
-    else:
-        parts = [
-            ("unet", base.path, "model.diffusion_model."),
-            ("text", base.path, "cond_stage_model."),
-        ]
-    for component, file, prefix in parts:
-        for name, shape in read_header(file).shapes.items():
-            if name.startswith(prefix) and name.endswith(".weight"):
-                found.append((f"{component}.{name.removesuffix('.weight')}", shape))
-    return found
-
-
-def _is_adapted(name: str, shape: tuple[int, ...], job: Job) -> bool:
-    if len(shape) < 2:
-        return False
-    if name.startswith("text."):
-        return job.lora.text_encoder and name.endswith(_TEXT)
-    if job.lora.targets == "all":
-        return True
-    endings = _ATTENTION if job.lora.targets == "attention" else _ATTENTION + _FEED_FORWARD
-    return name.endswith(endings)
 
 
 def _space_problems(disk: DiskNeed, runs: Path) -> list[Problem]:
@@ -298,14 +377,3 @@ def _space_problems(disk: DiskNeed, runs: Path) -> list[Problem]:
             setting="checkpoints.every",
         )
     ]
-
-
-def human_size(count: float) -> str:
-    """A number of bytes for people: `18 MB`."""
-    for unit in ("bytes", "kB", "MB"):
-        if count < 1000:
-            return (
-                f"{count:.0f} {unit}" if count >= 10 or unit == "bytes" else f"{count:.1f} {unit}"
-            )
-        count /= 1000
-    return f"{count:.1f} GB"

@@ -1,0 +1,262 @@
+"""What pre-flight says beyond what planning itself finds: warnings, each with its place."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+from core.config.job import Job
+from core.config.rules import further_resolutions
+from core.data.duplicates import DuplicateGroup, Duplicates, Member
+from core.data.plan import NAMED_AT_MOST, concept_name, unreadable_picture
+from core.data.statistics import Statistics
+from core.data.tokens import CHUNK
+from core.data.types import Item, Plan
+from core.errors import Problem
+from core.families.base import BaseModelFile
+from core.runs.estimates import LastDevice
+from core.runs.memory import MemoryNeed, gpu_driver_here
+from core.runs.units import human_size
+
+# So many groups of duplicates of each kind are named one by one; the rest is only counted.
+GROUPS_NAMED = 20
+_FAR = 1.6
+
+
+def fitting_problems(job: Job, base: BaseModelFile | None, plan: Plan | None) -> list[Problem]:
+    """Settings that do not fit the base model, the number of steps or this computer.
+
+    Cheap enough to be asked after each edit.
+    """
+    problems = [*_precision_problems(job)]
+    if plan is not None:
+        problems += _warmup_problems(job, plan)
+    if base is not None:
+        problems += _resolution_problems(job, base)
+    return problems
+
+
+def _precision_problems(job: Job) -> list[Problem]:
+    if job.training.precision != "float16" or gpu_driver_here():
+        return []
+    return [
+        Problem(
+            code="precision_unavailable",
+            title="float16 training needs a GPU, and none was found; choose bfloat16 or float32.",
+            setting="training.precision",
+        )
+    ]
+
+
+def _warmup_problems(job: Job, plan: Plan) -> list[Problem]:
+    warmup, total = job.training.warmup_steps, plan.total_steps
+    if not total or warmup < total:
+        return []
+    return [
+        Problem(
+            code="warmup_too_long",
+            severity="warning",
+            title=(
+                f"The warm-up of {warmup} steps is as long as the whole run of {total}, so the "
+                f"learning rate is never reached; {max(1, total // 10)} steps would do."
+            ),
+            setting="training.warmup_steps",
+        )
+    ]
+
+
+def _resolution_problems(job: Job, base: BaseModelFile) -> list[Problem]:
+    usual = base.default_resolution
+    asked = [("training.resolution", job.training.resolution)]
+    asked += [
+        ("training.more_resolutions", side)
+        for side in further_resolutions(job.training.more_resolutions)
+    ]
+    asked += [
+        (f"concepts.{index}.resolution", concept.resolution)
+        for index, concept in enumerate(job.concepts)
+        if concept.enabled and concept.resolution
+    ]
+    found: dict[str, Problem] = {}
+    for setting, side in asked:
+        if usual / _FAR <= side <= usual * _FAR or setting in found:
+            continue
+        effect = "repeats parts of a picture" if side > usual else "loses detail"
+        found[setting] = Problem(
+            code="resolution_far",
+            severity="warning",
+            title=(
+                f"A resolution of {side} is far from the {usual} that this base model was made "
+                f"for and {effect}; choose about {usual}."
+            ),
+            setting=setting,
+        )
+    return list(found.values())
+
+
+def memory_problems(job: Job, need: MemoryNeed, device: LastDevice) -> list[Problem]:
+    """A warning when the estimate is more than what the device of the newest run has."""
+    if not device.memory or device.is_cpu == need.on_gpu or need.total <= device.memory:
+        return []
+    where = "processor" if device.is_cpu else device.name
+    hint = "Switch gradient checkpointing on." if not job.training.gradient_checkpointing else ""
+    return [
+        Problem(
+            code="memory_low",
+            severity="warning",
+            title=(
+                f"Training needs about {human_size(need.total)} of memory, but the {where} has "
+                f"{human_size(device.memory)}; lower the batch size or the resolution."
+            ),
+            hint=hint,
+            setting="training.batch_size",
+        )
+    ]
+
+
+def located(problems: Sequence[Problem], items: Iterable[Item]) -> list[Problem]:
+    """The plan's problems; those of a whole concept lead to its first picture that they are of."""
+    tests: dict[str, Callable[[Item], bool]] = {
+        "captions_missing": lambda item: item.caption_missing,
+        "pictures_upscaled": lambda item: item.placement.upscaled,
+    }
+    wanted = {p.code for p in problems if p.code in tests and not p.file}
+    first: dict[tuple[str, int], str] = {}
+    for item in items if wanted else ():
+        for code in wanted:
+            if (code, item.concept) not in first and tests[code](item):
+                first[code, item.concept] = str(item.path)
+    located = []
+    for problem in problems:
+        parts = problem.setting.split(".")
+        index = int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else -1
+        file = first.get((problem.code, index), "") if not problem.file else problem.file
+        located.append(replace(problem, file=file) if file != problem.file else problem)
+    return located
+
+
+def caption_problems(index: int, name: str, found: Statistics) -> list[Problem]:
+    """A warning when captions of a concept need more than one chunk of the text encoder."""
+    if not found.captions_long:
+        return []
+    worst, number = found.long_captions[0], found.captions_long
+    chunks = -(-worst.tokens // CHUNK)
+    if number == 1:
+        title = (
+            f"The caption of {worst.picture.name} in concept {name} is longer than {CHUNK} tokens "
+            f"({worst.tokens}); nothing is cut off, it is trained in {chunks} parts."
+        )
+    else:
+        title = (
+            f"{number} captions of concept {name} are longer than {CHUNK} tokens, the longest "
+            f"{worst.tokens} ({worst.picture.name}); nothing is cut off, they are trained in up "
+            f"to {chunks} parts."
+        )
+    return [
+        Problem(
+            code="captions_long",
+            severity="warning",
+            title=title,
+            setting=f"concepts.{index}.prompt.source",
+            file=str(worst.picture),
+        )
+    ]
+
+
+def duplicate_problems(job: Job, found: Duplicates) -> list[Problem]:
+    """Warnings about pictures that are there twice, and about ones that cannot be decoded."""
+    problems = []
+    named: Counter[str] = Counter()
+    for group in sorted(found.groups, key=_weight):
+        problem = _duplicate_problem(job, group)
+        named[problem.code] += 1
+        if named[problem.code] <= GROUPS_NAMED:
+            problems.append(problem)
+    for code, number in named.items():
+        if number > GROUPS_NAMED:
+            problems.append(
+                Problem(
+                    code=code,
+                    severity="warning",
+                    title=f"{number - GROUPS_NAMED} more groups of pictures are of that kind; "
+                    "the viewer shows similar pictures together.",
+                    setting="concepts",
+                )
+            )
+    return problems
+
+
+def decoding_problems(found: Duplicates, items: Iterable[Item], known: set[str]) -> list[Problem]:
+    """Warnings about pictures whose header is right and whose pixels are not.
+
+    known: files that are complained about already.
+    """
+    concept_of = {item.path: item.concept for item in items}
+    bad = [
+        (path, reason)
+        for path, reason in found.unreadable.items()
+        if path in concept_of and str(path) not in known
+    ]
+    problems = [
+        unreadable_picture(path, reason, concept_of[path]) for path, reason in bad[:NAMED_AT_MOST]
+    ]
+    if len(bad) > NAMED_AT_MOST:
+        title = f"{len(bad) - NAMED_AT_MOST} more pictures cannot be used and are left out."
+        problems.append(Problem(code="picture_unreadable", title=title, severity="warning"))
+    return problems
+
+
+def _weight(group: DuplicateGroup) -> tuple[bool, bool, bool]:
+    return (not group.leaks, not group.exact, len(group.concepts) == 1)
+
+
+def _duplicate_problem(job: Job, group: DuplicateGroup) -> Problem:
+    best = group.members[group.best]
+    others = [member for member in group.members if member is not best]
+    if group.leaks:
+        trained = next(member for member in group.members if not member.validation)
+        measured = next(member for member in group.members if member.validation)
+        kind = "is trained on too" if group.exact else "is nearly the same as one trained on"
+        return Problem(
+            code="validation_trained",
+            severity="warning",
+            title=(
+                f"{measured.path.name} of {_name(job, measured)} is for validation but {kind} "
+                f"({trained.path.name} of {_name(job, trained)}), so the validation loss looks "
+                "too good; remove one."
+            ),
+            setting=f"concepts.{measured.concept}.path",
+            file=str(measured.path),
+        )
+    what = "the same picture" if group.exact else "nearly the same picture"
+    advice = (
+        "remove all but one, or lower their repeats"
+        if group.exact
+        else (f"keep the best, such as {best.path.name}")
+    )
+    return Problem(
+        code="duplicates_exact" if group.exact else "duplicates_near",
+        severity="warning",
+        title=f"{_listed(job, group)} are {what}, which is learned more often so; {advice}.",
+        detail=""
+        if len(group.members) <= 3
+        else ", ".join(str(m.path) for m in group.members[:10]),
+        setting=f"concepts.{others[0].concept}.path",
+        file=str(others[0].path),
+    )
+
+
+def _listed(job: Job, group: DuplicateGroup) -> str:
+    shown = [str(member.path.name) for member in group.members[:3]]
+    if len({member.path.name for member in group.members[:3]}) < len(shown):
+        # Names alone would not tell them apart.
+        shown = [f"{member.path.parent.name}/{member.path.name}" for member in group.members[:3]]
+    more = len(group.members) - len(shown)
+    last = f"{more} more" if more else shown.pop()
+    names = list(dict.fromkeys(_name(job, member) for member in group.members))
+    return f"{', '.join(shown)} and {last} ({', '.join(names)})"
+
+
+def _name(job: Job, member: Member) -> str:
+    return concept_name(member.concept, job.concepts[member.concept])
