@@ -26,7 +26,7 @@ from core.training import objective
 from core.training.control import Control
 from core.training.interrupt import interruptible
 from core.training.session import Session, open_session
-from core.training.trainer import _timed_step
+from core.training.trainer import _Step, _timed_step
 from tests.benchmarks.common import add_model_options, job_of, report
 
 
@@ -78,7 +78,7 @@ def main() -> None:
             with interruptible(session.model.components.values(), session.control.check_stop):
                 # A run hooks in once; its steps pay for what the hooks do.
                 begun = time.perf_counter()
-                _timed_step(session, group, 0.0)
+                _timed_step(session, _Step(0, 0, 1, group))
                 ended = time.perf_counter()
             if number >= 5:
                 bare.append(middle - started)
