@@ -64,8 +64,22 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Replace `path` by indented UTF-8 JSON in one step."""
-    write_text(path, json.dumps(data, ensure_ascii=False, indent=2) + "\n")
+    """Replace `path` by indented UTF-8 JSON in one step.
+
+    Texts that UTF-8 cannot hold (names of files in another encoding) are written as escapes.
+    """
+    text = json.dumps(data, ensure_ascii=False, indent=2)
+    if not _is_utf8(text):
+        text = json.dumps(data, ensure_ascii=True, indent=2)
+    write_text(path, text + "\n")
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def write_with(path: Path, writer: Callable[[Path], object]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Iterable
 from functools import cache
@@ -10,6 +11,11 @@ from rich.console import Console
 from rich.text import Text
 
 from core.errors import Problem
+
+# Names of files may hold what the terminal's encoding cannot.
+for _stream in (sys.stdout, sys.stderr):
+    if isinstance(_stream, io.TextIOWrapper):
+        _stream.reconfigure(errors="backslashreplace")
 
 _STYLES = {"error": "bold red", "warning": "yellow"}
 

@@ -153,7 +153,7 @@ def _csv_rows(text: str, path: Path, problems: list[Problem]) -> Rows:
         if len(row) <= max(file_column, text_column):
             problems.append(_bad_row(path, start, "it has too few columns"))
             continue
-        if end == len(lines) and end - start > 1 and text.count('"') % 2:
+        if end == len(lines) and end > start and text.count('"') % 2:
             problems.append(_bad_row(path, start, "a quotation mark opened there never closes"))
             continue
         yield start, row[file_column].strip(), [row[text_column]]

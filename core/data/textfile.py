@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,10 @@ _MAX_BYTES = 16 * 2**20
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
 _HIGH_RUN = re.compile(rb"[\x80-\xff]+")
 _GB_FOUR_BYTES = re.compile(rb"[\x81-\xfe][0-9][\x81-\xfe][0-9]")
+# The first byte of three or four; two hold the scripts from Latin to N'Ko.
+_LONG_UTF8 = re.compile(rb"[\xe0-\xf7]")
+_HIGH_LETTERS = re.compile("[^\x00-\x7f]{2,}")
+_SCRIPTS = {"LATIN", "GREEK", "CYRILLIC", "ARMENIAN", "HEBREW", "ARABIC", "SYRIAC", "THAANA", "NKO"}
 _LINE_END = re.compile("\r\n|\n|\r")
 _BINARY = getattr(os, "O_BINARY", 0)
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0)
@@ -124,7 +129,10 @@ def _decode(data: bytes) -> tuple[str, str]:
                 raise CaptionError(f"The file is marked as {encoding} but is damaged.") from error
     if b"\0" in data:
         return _unmarked_utf16(data)
-    for encoding in ("utf-8", "cp1252") if _accents_only(data) else ("utf-8", "gb18030"):
+    encodings = ["utf-8", "cp1252" if _accents_only(data) else "gb18030"]
+    if _mixes_scripts(data):
+        encodings.reverse()
+    for encoding in encodings:
         try:
             return data.decode(encoding), encoding
         except UnicodeDecodeError:
@@ -143,6 +151,21 @@ def _unmarked_utf16(data: bytes) -> tuple[str, str]:
             except UnicodeDecodeError:
                 continue
     raise CaptionError("The file holds binary data, not text.")
+
+
+def _mixes_scripts(data: bytes) -> bool:
+    """Whether the bytes are UTF-8 of words that no language has, letters of several scripts side by
+    side: some Chinese words in GB18030, such as those for "a cat", look like that."""
+    if _LONG_UTF8.search(data):
+        return False
+    try:
+        words = _HIGH_LETTERS.findall(data.decode("utf-8"))
+    except UnicodeDecodeError:
+        return False
+    return any(
+        len({unicodedata.name(letter, "").split(" ")[0] for letter in word} & _SCRIPTS) > 1
+        for word in words
+    )
 
 
 def _accents_only(data: bytes) -> bool:

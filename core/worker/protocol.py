@@ -11,6 +11,7 @@ import time
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
 
 PROTOCOL_VERSION = 1
 
@@ -200,8 +201,14 @@ _commands: TypeAdapter[Command] = TypeAdapter(Command)
 
 
 def encode(message: BaseModel) -> str:
-    """One line of JSON without its line end."""
-    return message.model_dump_json()
+    """One line of JSON without its line end.
+
+    Names of files that are no valid UTF-8 come through as escapes.
+    """
+    try:
+        return message.model_dump_json()
+    except PydanticSerializationError:
+        return json.dumps(message.model_dump(mode="json"))
 
 
 def decode_event(line: str | bytes) -> Event | None:
