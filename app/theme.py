@@ -383,13 +383,15 @@ QToolButton::menu-indicator {{ image: none; width: 0; }}
 
 
 def _checks(c: Colours, z: _Sizes) -> str:
-    """Check boxes."""
+    """Check boxes, in tables too."""
     return f"""
 QCheckBox {{ spacing: {z.u}px; }}
-QCheckBox::indicator {{ width: {z.box}px; height: {z.box}px; border: 1px solid {c.border_strong};
+QCheckBox::indicator, QTableView::indicator {{ width: {z.box}px; height: {z.box}px;
+    border: 1px solid {c.border_strong};
     border-radius: {max(3, z.radius - 1)}px; background: {c.field}; }}
 QCheckBox::indicator:hover {{ border-color: {c.accent}; }}
-QCheckBox::indicator:checked {{ background: {c.accent}; border-color: {c.accent};
+QCheckBox::indicator:checked, QTableView::indicator:checked {{
+    background: {c.accent}; border-color: {c.accent};
     image: url({z.states}/check.svg); }}
 QCheckBox::indicator:disabled {{ background: {c.window}; border-color: {c.border}; }}
 QCheckBox::indicator:checked:disabled {{ background: {c.disabled}; }}
@@ -443,6 +445,9 @@ QListView, QTreeView, QTableView {{ background: {c.field}; border: 1px solid {c.
 QListView::item {{ padding: {z.half}px; border-radius: {z.third}px; }}
 QListView::item:hover {{ background: {c.hover}; }}
 QListView::item:selected {{ background: {c.accent_soft}; color: {c.text}; }}
+QHeaderView {{ background: {c.field}; }}
+QHeaderView::section {{ background: {c.field}; color: {c.muted}; border: none;
+    border-bottom: 1px solid {c.border}; padding: {z.half}px {z.half + 2}px; }}
 QProgressBar {{ background: {c.field}; border: 1px solid {c.border}; border-radius: {z.third}px;
     text-align: center; }}
 QProgressBar::chunk {{ background: {c.accent}; border-radius: {z.third}px; }}

@@ -1,0 +1,399 @@
+"""The caption workspace: one picture's caption, the tags of all, changes of many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+
+from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtGui import QHideEvent, QKeySequence, QShortcut
+from PySide6.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QMenu,
+    QPushButton,
+    QSplitter,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app import theme
+from app.captions.auto_dialog import AutoDialog
+from app.captions.change_dialog import ChangeDialog
+from app.captions.chips import ChipBox
+from app.captions.editor import CaptionEditor
+from app.captions.operations import Kind
+from app.captions.store import CaptionStore, FullHistory
+from app.captions.tag_view import NO_CAPTION, TagView
+from app.icons import icon
+from app.widgets.labels import Note
+from core.captioning.files import FileOf, beside
+from core.captioning.tags import Change, add_tag, has_tag, remove_tag, tags_of
+from core.errors import Problem
+
+Provider = Callable[[], Sequence[Path]]
+
+
+class CaptionTools(QWidget):
+    """Everything about captions, as a panel beside a grid of pictures or one picture.
+
+    It knows its host only by what it is given: a function that gives the pictures (again at each
+    `refresh`), the history that writes and undoes, and the picture on show.
+
+    Signals:
+        filterChanged(object): the pictures to show, in order, or None for all.
+        captionsChanged(list): pictures whose caption is another one now.
+        showPicture(object): please show this picture.
+        historyMoved(object): undo or redo did something (core.culling.history.Done); it may
+            have brought pictures back.
+        told(list): problems; they are also shown in the panel.
+    """
+
+    filterChanged = Signal(object)
+    captionsChanged = Signal(list)
+    showPicture = Signal(object)
+    historyMoved = Signal(object)
+    told = Signal(list)
+
+    def __init__(
+        self,
+        provider: Provider,
+        history: FullHistory | None = None,
+        file_of: FileOf = beside,
+        parent: QWidget | None = None,
+    ) -> None:
+        """provider: gives the pictures. file_of: picture -> the caption file that editing writes,
+        None where the caption is not a file's. Without `history` captions can only be read."""
+        super().__init__(parent)
+        self._provider, self._file_of = provider, file_of
+        self._current: Path | None = None
+        self._selected: list[Path] = []
+        self._filter: tuple[str, ...] = ()
+        self._filtered: list[Path] | None = None
+        self.store = CaptionStore(history, self)
+        self.store.loaded.connect(self._loaded)
+        self.store.changed.connect(self._changed)
+        self.store.told.connect(self._tell)
+        self.store.historyMoved.connect(self.historyMoved)
+        self.editor = CaptionEditor(self.store.background)
+        self.editor.committed.connect(self._committed)
+        self.editor.undoAsked.connect(self.undo)
+        self.editor.redoAsked.connect(self.redo)
+        self.chips = ChipBox()
+        self.chips.clicked.connect(lambda tag: self.set_filter([tag]))
+        self.chips.removed.connect(self._toggle)
+        self.tags = TagView()
+        self.tags.filterAsked.connect(self._filter_asked)
+        self.tags.clearAsked.connect(lambda: self.set_filter([]))
+        self.tags.renameAsked.connect(lambda tag: self.change("rename", tag))
+        self.tags.deleteAsked.connect(lambda tag: self.change("remove", tag))
+        self.tags.frontAsked.connect(lambda tag: self.change("front", tag))
+        self.tags.toggleAsked.connect(self._toggle)
+        self.note = Note()
+        self.note.setVisible(False)
+        self._lay_out()
+        self._add_shortcuts()
+        self._show_current()
+
+    def _lay_out(self) -> None:
+        top = QWidget()
+        upper = QVBoxLayout(top)
+        upper.setContentsMargins(0, 0, 0, theme.unit())
+        upper.setSpacing(theme.unit(0.75))
+        upper.addWidget(self.editor, 1)
+        upper.addWidget(self.chips)
+        upper.addWidget(self.note)
+        upper.addLayout(self._buttons())
+        bottom = QWidget()
+        lower = QVBoxLayout(bottom)
+        lower.setContentsMargins(0, theme.unit(), 0, 0)
+        lower.addWidget(self.tags)
+        self.splitter = QSplitter(Qt.Orientation.Vertical)
+        self.splitter.addWidget(top)
+        self.splitter.addWidget(bottom)
+        self.splitter.setChildrenCollapsible(False)
+        self.splitter.setStretchFactor(0, 0)
+        self.splitter.setStretchFactor(1, 1)
+        self.splitter.setHandleWidth(1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(*[theme.unit(1.5)] * 4)
+        column.setSpacing(theme.unit())
+        column.addWidget(self.splitter, 1)
+        line = QFrame()
+        line.setProperty("role", "line")
+        line.setFixedHeight(1)
+        column.addWidget(line)
+        column.addLayout(self._all_buttons())
+
+    def _buttons(self) -> QHBoxLayout:
+        self.next_button = QPushButton(icon("arrow-down"), self.tr("Next without caption"))
+        self.next_button.setToolTip("Ctrl+J")
+        self.next_button.clicked.connect(self.next_without_caption)
+        self.undo_button = _tool("undo-2", self.tr("Undo"), self.undo)
+        self.redo_button = _tool("redo-2", self.tr("Redo"), self.redo)
+        row = QHBoxLayout()
+        row.setSpacing(theme.unit(0.5))
+        row.addWidget(self.next_button)
+        row.addStretch(1)
+        row.addWidget(self.undo_button)
+        row.addWidget(self.redo_button)
+        return row
+
+    def _all_buttons(self) -> QHBoxLayout:
+        self.auto_button = QPushButton(icon("sparkles"), self.tr("Automatic..."))
+        self.auto_button.setToolTip(self.tr("Let a tagger or captioner write captions"))
+        self.auto_button.clicked.connect(self.automatic)
+        self.change_button = QPushButton(icon("search"), self.tr("Find, replace..."))
+        self.change_button.setToolTip(self.tr("Change many captions (Ctrl+H)"))
+        self.change_button.clicked.connect(lambda: self.change("replace"))
+        self.more = _tool("ellipsis", self.tr("More changes"), None)
+        self.more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        menu = QMenu(self.more)
+        offered: tuple[tuple[Kind, str], ...] = (
+            ("add", self.tr("Add a tag...")),
+            ("trigger", self.tr("Trigger word to the front...")),
+            ("order", self.tr("Order tags by frequency...")),
+            ("duplicates", self.tr("Remove duplicate tags...")),
+        )
+        for kind, text in offered:
+            menu.addAction(text, partial(self._change_by_menu, kind))
+        self.more.setMenu(menu)
+        row = QHBoxLayout()
+        row.setSpacing(theme.unit(0.5))
+        row.addWidget(self.auto_button)
+        row.addWidget(self.change_button)
+        row.addStretch(1)
+        row.addWidget(self.more)
+        theme.give_air(self)
+        return row
+
+    def _add_shortcuts(self) -> None:
+        around = Qt.ShortcutContext.WidgetWithChildrenShortcut
+        for keys, act in (
+            ("Ctrl+J", self.next_without_caption),
+            ("Ctrl+H", lambda: self.change("replace")),
+        ):
+            QShortcut(QKeySequence(keys), self, act, context=around)
+
+    # --- what the host says ------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Ask the provider for the pictures anew and read their captions."""
+        self.store.set_pictures(self._provider(), self._file_of)
+
+    def reload(self, pictures: Sequence[Path] | None = None) -> None:
+        """Read the captions of some pictures anew, because somebody else has changed them."""
+        self.store.reload(pictures)
+
+    def set_source(
+        self, provider: Provider, history: FullHistory | None, file_of: FileOf = beside
+    ) -> None:
+        """Work on another folder: keep what is edited, then read the new pictures' captions."""
+        self.editor.commit()
+        self.store.set_history(history)
+        self._provider, self._file_of = provider, file_of
+        self._current, self._selected = None, []
+        self._drop_filter()
+        self.editor.show_picture(None, "", "")
+        self.refresh()
+
+    def set_current(self, picture: Path | None) -> None:
+        """Show the caption of this picture; what was edited of the one before is kept."""
+        self._current = picture
+        self._show_current()
+
+    def set_selected(self, pictures: Iterable[Path]) -> None:
+        """The pictures that are selected, for changes of the selected ones."""
+        self._selected = list(pictures)
+
+    def commit(self) -> None:
+        """Keep what is being edited, without waiting for it to be written."""
+        self.editor.commit()
+
+    def shutdown(self) -> None:
+        """Keep what is being edited and finish writing; call it before the window goes."""
+        self.editor.commit()
+        self.store.close()
+
+    # --- what the user asks ------------------------------------------------------
+
+    def next_without_caption(self) -> None:
+        """Show the next picture without a caption, after the current one and then from the top."""
+        self.editor.commit()
+        missing = set(self.store.without_caption())
+        order = self._filtered if self._filtered is not None else self.store.pictures
+        start = order.index(self._current) + 1 if self._current in order else 0
+        for picture in [*order[start:], *order[:start]]:
+            if picture in missing and picture != self._current:
+                self.set_current(picture)
+                self.showPicture.emit(picture)
+                self.editor.edit.setFocus(Qt.FocusReason.OtherFocusReason)
+                return
+
+    def set_filter(self, tags: Sequence[str]) -> None:
+        """Show only pictures that have all these tags; NO_CAPTION stands for none at all."""
+        self._filter = tuple(dict.fromkeys(tags))
+        self._refilter()
+
+    def change(self, kind: Kind, first: str = "") -> ChangeDialog:
+        """Open the dialog that changes many captions; gives it."""
+        self.editor.commit()
+        dialog = ChangeDialog(self.window(), self.store, self.scopes(), kind, first)
+        dialog.applied.connect(self.store.apply)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.open()
+        return dialog
+
+    def _change_by_menu(self, kind: Kind) -> None:
+        self.change(kind)
+
+    def automatic(self) -> AutoDialog:
+        """Open the dialog of automatic captions; gives it."""
+        self.editor.commit()
+        dialog = AutoDialog(self.window(), self.store, self.scopes())
+        dialog.applied.connect(self.store.apply)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.open()
+        return dialog
+
+    def scopes(self) -> dict[str, list[Path]]:
+        """What changes of many can be done to; the narrowest first."""
+        found = {"all": self.store.pictures}
+        if self._filtered is not None:
+            found = {"filtered": self._filtered, **found}
+        if len(self._selected) > 1:
+            found = {"selected": self._selected, **found}
+        return found
+
+    def undo(self) -> None:
+        """Take the last step back."""
+        self.editor.commit()
+        self.store.undo()
+
+    def redo(self) -> None:
+        """Do the last step again that was taken back."""
+        self.editor.commit()
+        self.store.redo()
+
+    def _toggle(self, tag: str) -> None:
+        """Add a tag to the picture on show, or remove it there."""
+        self.editor.commit()
+        picture = self._current
+        if picture is None or not self.store.can_edit(picture):
+            return
+        before = self.store.texts[picture]
+        text = before or ""
+        after = remove_tag(text, tag) if has_tag(text, tag) else add_tag(text, tag)
+        self.store.apply([Change(picture, before, after)], self.tr("tag %1").replace("%1", tag))
+
+    def _filter_asked(self, tag: str, more: bool) -> None:
+        if more and tag != NO_CAPTION and NO_CAPTION not in self._filter:
+            without = tuple(one for one in self._filter if one != tag)
+            self.set_filter(without if tag in self._filter else (*self._filter, tag))
+        else:
+            self.set_filter([] if self._filter == (tag,) else [tag])
+
+    def _committed(self, picture: Path, before: str, after: str) -> None:
+        known = self.store.texts.get(picture)
+        change = Change(picture, known if before == (known or "") else before, after)
+        self.store.apply([change], self.tr("caption of %1").replace("%1", picture.name))
+
+    # --- showing -----------------------------------------------------------------
+
+    def _loaded(self) -> None:
+        self._show_counts()
+        self._refilter()
+        self._show_current()
+
+    def _changed(self, pictures: list[Path]) -> None:
+        self._tell([])
+        self._show_counts()
+        if self._current in pictures:
+            self._show_current()
+        if self._filter:
+            self._refilter()
+        self.captionsChanged.emit(pictures)
+
+    def _show_counts(self) -> None:
+        self.tags.set_counts(self.store.counts(), len(self.store.without_caption()))
+        self.next_button.setEnabled(bool(self.store.without_caption()))
+        history = self.store.history is not None
+        self.undo_button.setEnabled(history)
+        self.redo_button.setEnabled(history)
+        for button in (self.auto_button, self.change_button, self.more):
+            button.setEnabled(history and bool(self.store.texts))
+
+    def _show_current(self) -> None:
+        picture = self._current
+        text = self.store.text(picture) if picture is not None else ""
+        locked = self._locked(picture)
+        self.editor.show_picture(picture, text, locked)
+        tags = tags_of(text)
+        self.chips.set_tags(tags, self.store.counts(), removable=not locked)
+        self._mark(tags)
+
+    def _mark(self, tags: Sequence[str]) -> None:
+        self.tags.set_marks(frozenset(tags), frozenset(self._filter), self._current is not None)
+
+    def _locked(self, picture: Path | None) -> str:
+        if picture is None:
+            return ""
+        if problem := self.store.problems.get(picture):
+            return problem.title
+        if picture not in self.store.texts:
+            return self.tr("Reading...")
+        if self.store.history is None:
+            return self.tr("The captions of this folder cannot be changed here.")
+        return ""
+
+    def _refilter(self) -> None:
+        before = self._filtered
+        if not self._filter:
+            self._filtered = None
+        elif NO_CAPTION in self._filter:
+            self._filtered = self.store.without_caption()
+        else:
+            self._filtered = [
+                picture
+                for picture in self.store.pictures
+                if all(has_tag(self.store.text(picture), tag) for tag in self._filter)
+            ]
+        if self._filter and not self._filtered:
+            self._filter, self._filtered = (), None
+        self._mark(tags_of(self.store.text(self._current)) if self._current else [])
+        if self._filtered != before:
+            self.filterChanged.emit(self._filtered)
+
+    def _drop_filter(self) -> None:
+        before, self._filter, self._filtered = self._filtered, (), None
+        if before is not None:
+            self.filterChanged.emit(None)
+
+    def _tell(self, problems: list[Problem]) -> None:
+        self.note.setVisible(bool(problems))
+        self.note.set_note(" ".join(problem.sentence() for problem in problems[:5]), "error")
+        if problems:
+            self.told.emit(problems)
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        self.editor.commit()
+        super().hideEvent(event)
+
+    def sizeHint(self) -> QSize:
+        return QSize(theme.em(48), theme.unit(80))
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(theme.em(38), theme.unit(40))
+
+
+def _tool(name: str, text: str, act: Callable[[], object] | None) -> QToolButton:
+    button = QToolButton()
+    button.setIcon(icon(name, "muted"))
+    button.setIconSize(QSize(theme.unit(2), theme.unit(2)))
+    button.setToolTip(text)
+    button.setAccessibleName(text)
+    if act is not None:
+        button.clicked.connect(lambda _=False: act())
+    return button
