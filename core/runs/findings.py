@@ -169,6 +169,8 @@ def duplicate_problems(job: Job, found: Duplicates) -> list[Problem]:
     problems = []
     named: Counter[str] = Counter()
     for group in sorted(found.groups, key=_weight):
+        if group.leaks and len({member.path for member in group.members}) == 1:
+            continue  # the very same file; planning has told so already
         problem = _duplicate_problem(job, group)
         named[problem.code] += 1
         if named[problem.code] <= GROUPS_NAMED:
@@ -219,7 +221,7 @@ def _duplicate_problem(job: Job, group: DuplicateGroup) -> Problem:
         measured = next(member for member in group.members if member.validation)
         kind = "is trained on too" if group.exact else "is nearly the same as one trained on"
         return Problem(
-            code="validation_trained",
+            code="validation_copied",
             severity="warning",
             title=(
                 f"{measured.path.name} of {_name(job, measured)} is for validation but {kind} "

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import random
+import shutil
 from collections import namedtuple
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from core.cli.job import build_job
+from core.errors import Problem
 from core.runs import preflight as module
-from core.runs.preflight import human_size, preflight
+from core.runs.preflight import preflight
+from core.runs.units import human_size
 
 
 @pytest.fixture
@@ -152,3 +158,161 @@ def test_checkpoints_are_counted_ahead(change: str, expected: int, found: Any) -
 )
 def test_sizes_are_for_people(count: float, shown: str) -> None:
     assert human_size(count) == shown
+
+
+def drawn(path: Path, seed: int, size: int = 64) -> Path:
+    """A picture of coloured noise, enlarged so that it has shapes."""
+    generator = random.Random(seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.frombytes("RGB", (4, 4), bytes(generator.randrange(256) for _ in range(48)))
+    image.resize((size, size), Image.Resampling.BICUBIC).save(path)
+    return path
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    """A folder with everything that pre-flight has something to say about."""
+    folder = tmp_path / "mixed"
+    for number in range(4):
+        drawn(folder / f"{number}.png", number).with_suffix(".txt").write_text("a thing, red")
+    drawn(folder / "small.png", 8, size=16).with_suffix(".txt").write_text("small thing")
+    drawn(folder / "long.png", 9).with_suffix(".txt").write_text("very " * 100)
+    drawn(folder / "bare.png", 10)
+    shutil.copy(folder / "0.png", folder / "copy.png")
+    Image.open(folder / "1.png").resize((128, 128)).save(folder / "again.jpg", quality=95)
+    whole = drawn(folder / "cut.png", 11).read_bytes()
+    (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "page.png").write_text("<html>log in</html>")
+    return folder
+
+
+def of_code(result: module.Preflight, code: str) -> list[Problem]:
+    return [problem for problem in result.problems if problem.code == code]
+
+
+def test_everything_is_told_with_its_place(settings: list[str], mixed: Path) -> None:
+    own = [part for part in settings if part != "--set"]
+    job = build_job("demo", [*own, f"concepts.0.path={mixed}"]).job
+    phases: list[str] = []
+    parts: list[module.Preflight] = []
+    result = preflight(job, duplicates=True, phase=phases.append, partly=parts.append)
+    assert phases == ["pictures", "captions", "duplicates"]
+    assert [len(part.concepts) for part in parts] == [0, 1]
+    assert result.errors == []
+    (report,) = result.concepts
+    assert (report.summary.pictures, report.summary.skipped) == (10, 1)
+    assert (report.duplicates_exact, report.duplicates_near, report.undecodable) == (2, 2, 1)
+    assert report.statistics.captions_long == 1
+    for code, name in (
+        ("captions_missing", "again.jpg"),
+        ("captions_long", "long.png"),
+        ("pictures_upscaled", "small.png"),
+        ("duplicates_exact", "copy.png"),
+        ("duplicates_near", "1.png"),
+    ):
+        (problem,) = of_code(result, code)
+        assert (problem.severity, Path(problem.file).name) == ("warning", name), code
+        assert problem.setting.startswith("concepts.0."), code
+    assert {Path(p.file).name for p in of_code(result, "picture_unreadable")} == {
+        "cut.png",
+        "page.png",
+    }
+
+
+def test_duplicates_are_looked_for_where_it_is_worth_it(settings: list[str], mixed: Path) -> None:
+    own = [part for part in settings if part != "--set"]
+    job = build_job("demo", [*own, f"concepts.0.path={mixed}"]).job
+    assert preflight(job).duplicates is None
+    assert preflight(job, duplicates=9).duplicates is None
+    assert preflight(job, duplicates=10).duplicates is not None
+
+
+def test_validation_pictures_that_are_trained_on(
+    settings: list[str], pictures: Path, tmp_path: Path
+) -> None:
+    copies = tmp_path / "copies"
+    shutil.copytree(pictures, copies)
+    own = [part for part in settings if part != "--set"]
+    own += ["concepts.1.enabled=true", "concepts.1.kind=validation"]
+    result = preflight(build_job("demo", [*own, f"concepts.1.path={copies}"]).job, duplicates=True)
+    leaks = of_code(result, "validation_copied")
+    assert {Path(problem.file).name for problem in leaks} == {f"{n}.png" for n in range(5)}
+    assert {problem.setting for problem in leaks} == {"concepts.1.path"}
+    # Of the very same files planning tells, once for all.
+    same = preflight(build_job("demo", [*own, f"concepts.1.path={pictures}"]).job, duplicates=True)
+    assert of_code(same, "validation_copied") == []
+    assert len(of_code(same, "validation_trained")) == 1
+
+
+def test_what_does_not_fit_the_run(found: Any) -> None:
+    long = found("training.warmup_steps=4")
+    assert ("warmup_too_long", "warning") in codes(long)
+    assert ("warmup_too_long", "warning") not in codes(found("training.warmup_steps=3"))
+    usual = found().base.default_resolution
+    assert of_code(found(f"training.resolution={usual}"), "resolution_far") == []
+    for side in (4 * usual, max(64, usual // 4)):
+        if side != usual:
+            (problem,) = of_code(found(f"training.resolution={side}"), "resolution_far")
+            assert (problem.severity, problem.setting) == ("warning", "training.resolution")
+
+
+def test_float16_without_a_gpu_is_refused(found: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from core.runs import findings
+
+    monkeypatch.setattr(findings, "gpu_driver_here", lambda: False)
+    result = found("training.precision=float16")
+    assert [(p.code, p.setting) for p in result.errors] == [
+        ("precision_unavailable", "training.precision")
+    ]
+    monkeypatch.setattr(findings, "gpu_driver_here", lambda: True)
+    assert found("training.precision=float16").errors == []
+
+
+def test_too_little_memory_is_a_warning(
+    settings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = [part for part in settings if part != "--set"]
+    job = build_job("demo", own).job
+    folder = tmp_path / "runs" / "2026-01-01-a"
+    folder.mkdir(parents=True)
+    (folder / "job.json").write_text(job.model_dump_json())
+    for memory, expected in ((10_000_000, 1), (10_000_000_000, 0)):
+        hello = {"type": "hello", "device": "CPU, 1 thread", "memory": memory}
+        (folder / "events.jsonl").write_text(json.dumps(hello))
+        assert len(of_code(preflight(job, tmp_path / "runs"), "memory_low")) == expected
+
+
+def test_earlier_runs_tell_the_time(settings: list[str], tmp_path: Path) -> None:
+    own = [part for part in settings if part != "--set"]
+    job = build_job("demo", own).job
+    assert preflight(job, tmp_path / "runs").time.total == 0
+    folder = tmp_path / "runs" / "2026-01-01-a"
+    folder.mkdir(parents=True)
+    (folder / "job.json").write_text(job.model_dump_json())
+    (folder / "events.jsonl").write_text(json.dumps({"type": "step", "step": 1, "seconds": 2.5}))
+    need = preflight(job, tmp_path / "runs").time
+    assert (need.training, need.exact) == (10.0, True)
+
+
+def test_the_command_checks_a_plain_folder(mixed: Path, limner: Any) -> None:
+    done = limner("check", str(mixed))
+    assert done.returncode == 0, done.stderr
+    assert "copy.png" in done.stderr
+    assert "The pictures can be used;" in done.stdout
+    assert "base model" not in done.stdout + done.stderr
+    done = limner("check", str(mixed), "--no-duplicates", "--set", "training.resolution=64")
+    assert "copy.png" not in done.stderr
+    assert "--duplicates" in done.stdout
+    done = limner("check", str(mixed), "--json", "--set", "training.resolution=64")
+    data = json.loads(done.stdout)
+    assert data["ok"]
+    assert [group["exact"] for group in data["duplicates"]] == [True, False]
+    assert data["statistics"][0]["tags"]["a thing"] == 4
+    assert data["statistics"][0]["most_tokens"] == 100
+
+
+def test_an_empty_folder_cannot_be_used(tmp_path: Path, limner: Any) -> None:
+    (tmp_path / "empty").mkdir()
+    done = limner("check", str(tmp_path / "empty"))
+    assert done.returncode == 2
+    assert "has no pictures" in done.stderr
