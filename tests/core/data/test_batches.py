@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from core.config.concepts import Concept
 from core.config.job import Job
-from core.data.batches import epoch_batches, locate, with_counts
+from core.data.batches import epoch_batches, locate, validation_batches, with_counts
 from core.data.buckets import make_buckets, place
 from core.data.types import ConceptSummary, Item, Pace, Plan
 
@@ -123,6 +123,94 @@ def test_fractional_repeats_come_out_even(
         shown = _showings(plan, job, range(epoch, epoch + 1))
         assert all(abs(shown[item.id] - repeats) < 1 for item in plan.items)
         assert abs(shown.total() - repeats * pictures) < 1
+
+
+@settings(max_examples=60)
+@given(
+    pictures=st.integers(1, 40),
+    count=st.integers(1, 100),
+    seed=st.integers(0, 2**63 - 1),
+    start=st.integers(0, 50),
+)
+def test_an_exact_count_each_epoch_fair_over_epochs(
+    pictures: int, count: int, seed: int, start: int
+) -> None:
+    plan, job = _plan([pictures, 3], batch_size=3, seed=seed)
+    plan = with_counts(replace(plan, pace=replace(plan.pace, counts={0: count})))
+    assert plan.concepts[0].per_epoch == count and plan.concepts[1].per_epoch == 3
+    first = [item.id for item in plan.items if item.concept == 0]
+    for epoch in (start, start + 1):
+        shown = _showings(plan, job, range(epoch, epoch + 1))
+        assert sum(shown[item] for item in first) == count
+    # From the start on no picture is ever ahead of another by more than one showing.
+    shown = _showings(plan, job, range(start + 1))
+    times = [shown[item] for item in first]
+    assert max(times) - min(times) <= 1
+
+
+def test_an_exact_count_shows_others_in_the_next_epoch() -> None:
+    plan, job = _plan([10], batch_size=2)
+    plan = with_counts(replace(plan, pace=replace(plan.pace, counts={0: 5}, epochs=4)))
+    halves = [frozenset(_showings(plan, job, range(epoch, epoch + 1))) for epoch in range(4)]
+    assert not halves[0] & halves[1] and halves[0] == halves[2] and halves[1] == halves[3]
+    steps = [len(epoch_batches(plan, job, epoch)) for epoch in range(4)]
+    assert plan.total_steps == sum(steps)
+
+
+def test_prepared_versions_come_about_equally_often() -> None:
+    plan, job = _plan([10, 10, 10], [3.0], batch_size=4)
+    job.concepts[0].image.flip = 0.5
+    job.concepts[0].image.variants = 3
+    job.concepts[1].image.flip = 0.5
+    job.concepts[1].image.caching = "off"
+    job.concepts[2].image.variants = 3
+    drawn: dict[int, Counter[int]] = {0: Counter(), 1: Counter(), 2: Counter()}
+    for epoch in range(30):
+        for step in epoch_batches(plan, job, epoch):
+            for batch in step:
+                drawn_here = [(d.item.concept, d.variant) for d in batch.draws]
+                for concept, variant in drawn_here:
+                    drawn[concept][variant] += 1
+    assert set(drawn[0]) == {0, 1, 2} and max(abs(n - 300) for n in drawn[0].values()) < 70
+    # Without changes, or with new ones at each step, there is one version.
+    assert set(drawn[1]) == set(drawn[2]) == {0}
+    assert epoch_batches(plan, job, 7) == epoch_batches(plan, job, 7)
+
+
+def test_validation_is_never_trained_and_the_same_each_time() -> None:
+    plan, job = _plan([12, 9], batch_size=4)
+    held_out = tuple(item for item in plan.items if item.concept == 1)
+    items = tuple(item for item in plan.items if item.concept == 0)
+    plan = with_counts(replace(plan, items=items, validation=held_out))
+    changes = {"shuffle": True, "keep": 0, "dropout": 1.0, "tag_dropout": 1.0}
+    job.concepts[1].caption = job.concepts[1].caption.model_copy(update=changes)
+    job.concepts[1].image.flip = 0.5
+    assert plan.concepts[1].per_epoch == 0 and plan.samples_per_epoch == 12
+    assert set(_showings(plan, job, range(3))) == {item.id for item in items}
+    batches = validation_batches(plan, job)
+    assert batches == validation_batches(plan, job)
+    draws = [draw for batch in batches for draw in batch.draws]
+    assert sorted(draw.item.id for draw in draws) == [item.id for item in held_out]
+    assert {(draw.caption, draw.variant, draw.repeat) for draw in draws} == {("a, b", 0, 0)}
+    for batch in batches:
+        assert 1 <= len(batch.draws) <= 4
+        assert {draw.item.placement.bucket for draw in batch.draws} == {batch.bucket}
+
+
+def test_wildcards_are_those_of_the_plan() -> None:
+    plan, job = _plan([4], [5.0])
+    items = tuple(replace(item, captions=("zxc {__c__|x}, b",)) for item in plan.items)
+    plan = with_counts(replace(plan, items=items, wildcards={0: {"c": ("red", "blue")}}))
+    job.concepts[0].caption.choices = True
+    job.concepts[0].prompt.trigger = "zxc"
+    captions = {
+        draw.caption
+        for epoch in range(10)
+        for step in epoch_batches(plan, job, epoch)
+        for batch in step
+        for draw in batch.draws
+    }
+    assert captions == {"zxc red, b", "zxc blue, b", "zxc x, b"}
 
 
 def test_half_repeats_alternate_halves_that_the_seed_draws() -> None:

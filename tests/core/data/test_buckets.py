@@ -81,6 +81,33 @@ def test_placement_covers_the_bucket_and_no_more(
     assert chosen <= min(distances) + 1e-9
 
 
+@given(st.tuples(SIDES, SIDES), RESOLUTIONS, STEPS, st.tuples(st.floats(0, 1), st.floats(0, 1)))
+def test_the_cut_lies_around_the_focus_as_far_as_the_picture_allows(
+    size: tuple[int, int], resolution: int, step: int, focus: tuple[float, float]
+) -> None:
+    buckets = make_buckets(resolution, step)
+    plain, placement = place(size, buckets), place(size, buckets, focus)
+    assert (placement.bucket, placement.resized) == (plain.bucket, plain.resized)
+    bucket = placement.bucket
+    sides = zip(
+        placement.crop, placement.resized, (bucket.width, bucket.height), focus, strict=True
+    )
+    for start, whole, part, point in sides:
+        assert 0 <= start <= whole - part
+        off = start + part / 2 - point * whole
+        # Beside the focus only where the picture ends.
+        assert abs(off) <= 0.5 or (off > 0 and start == 0) or (off < 0 and start == whole - part)
+
+
+def test_focus_moves_the_cut_of_a_wide_picture() -> None:
+    buckets = [Bucket(64, 64)]
+    assert place((256, 64), buckets).crop == (96, 0)
+    assert place((256, 64), buckets, (0.5, 0.5)).crop == (96, 0)
+    assert place((256, 64), buckets, (0.0, 1.0)).crop == (0, 0)
+    assert place((256, 64), buckets, (0.25, 0.0)).crop == (32, 0)
+    assert place((64, 256), buckets, (0.9, 0.75)).crop == (0, 160)
+
+
 def test_a_picture_of_the_buckets_size_is_left_alone() -> None:
     for bucket in make_buckets(512, 8):
         placement = place((bucket.width, bucket.height), make_buckets(512, 8))

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.config.concepts import CaptionAugmentation, Concept, Prompt
+from core.data import captions as captions_module
 from core.data.captions import (
     CaptionError,
     augment_caption,
@@ -24,7 +25,7 @@ from core.data.captions import (
 TEXT = "一只猫, café — naïve 🤖, Ünïcode"
 
 
-def _concept(source: str, **prompt: str) -> Concept:
+def _concept(source: str, **prompt: object) -> Concept:
     return Concept(path=".", prompt=Prompt(source=source, **prompt))  # type: ignore[arg-type]
 
 
@@ -142,6 +143,68 @@ def test_file_name(folder: Path, stem: str, words: str) -> None:
     assert clean_name(stem) == words
     expected = ((words,), words == "")
     assert captions_of(_concept("filename"), folder / f"{stem}.png") == expected
+
+
+def test_file_name_as_it_is(folder: Path) -> None:
+    concept = _concept("filename", clean_name=False)
+    assert captions_of(concept, folder / "a_red-robot_012.png") == (("a_red-robot_012",), False)
+    assert captions_of(concept, folder / "0001.png") == (("0001",), False)
+
+
+def test_names_in_another_encoding(folder: Path) -> None:
+    for clean in (True, False):
+        concept = _concept("filename", clean_name=clean)
+        (caption,), missing = captions_of(concept, folder / "caf\udce9 red.png")
+        assert caption == "caf\ufffd red" and not missing
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("10_zxc man", "zxc man"),
+        ("3_red_robot", "red robot"),
+        ("red_robot", "red robot"),
+        ("10_", "10"),
+        ("2021 trip", "2021 trip"),
+        ("20210504_trip", "20210504 trip"),
+    ],
+)
+def test_folder_name(folder: Path, name: str, words: str) -> None:
+    concept = _concept("folder_name", trigger="")
+    assert captions_of(concept, folder / name / "a.png") == ((words,), False)
+
+
+def test_folder_name_of_where_one_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "5_robot").mkdir()
+    monkeypatch.chdir(folder / "5_robot")
+    assert captions_of(_concept("folder_name"), Path("a.png")) == (("robot",), False)
+
+
+def test_all_lines_as_one_caption(folder: Path) -> None:
+    text = " red robot, \r\n\r\nstanding,\nlarge,\n"
+    (folder / "a.txt").write_text(text, newline="")
+    concept = _concept("caption_file", lines="whole", trigger="zxc")
+    expected = (("zxc, red robot, standing, large",), False)
+    assert captions_of(concept, folder / "a.png") == expected
+    concept = _concept("single_file", lines="whole", trigger="zxc", file=str(folder / "a.txt"))
+    assert captions_of(concept, folder / "b.png") == expected
+    lines = _concept("single_file", file=str(folder / "a.txt"))
+    assert captions_of(lines, folder / "b.png")[0] == ("red robot", "standing", "large")
+
+
+def test_a_broken_single_file_is_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = folder / "all.txt"
+    path.write_bytes(b"\0\1\2")
+    reads: list[object] = []
+    real = captions_module.read_text
+    monkeypatch.setattr(captions_module, "read_text", lambda p: (reads.append(p), real(p))[1])
+    for number in range(5):
+        with pytest.raises(CaptionError, match="binary"):
+            captions_of(_concept("single_file", file=str(path)), folder / f"{number}.png")
+    assert len(reads) == 1
+    for wrong in (f"{folder}/a\0b.txt", str(folder), str(folder / "gone.txt")):
+        with pytest.raises(CaptionError):
+            captions_of(_concept("single_file", file=wrong), folder / "a.png")
 
 
 def test_fixed_text(folder: Path) -> None:

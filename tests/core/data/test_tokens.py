@@ -15,10 +15,35 @@ from core.data.tokens import count_tokens
 from core.errors import UserError
 from core.paths import resources_dir
 
-WORDS = (
-    "red robot standing near house 一只猫 café naïve's 🤖 it's 1234 x_y (big:1.2) \\(a\\) don't I'LL "
-    "<|endoftext|> ſ İ ß ﬁ e\u0301 𝒳 ... !!! :) long_hair\nnext\tline"
-).split(" ")
+WORDS = [
+    "red",
+    "robot",
+    "standing",
+    "near",
+    "house",
+    "一只猫",
+    "café",
+    "naïve's",
+    "🤖",
+    "it's",
+    "1234",
+    "x_y",
+    "(big:1.2)",
+    "\\(a\\)",
+    "don't",
+    "I'LL",
+    "<|endoftext|>",
+    "ſ",
+    "İ",
+    "ß",
+    "ﬁ",
+    "e\u0301",
+    "𝒳",
+    "...",
+    "!!!",
+    ":)",
+    "long_hair\nnext\tline",
+]
 
 
 def _texts() -> list[str]:
