@@ -24,8 +24,6 @@ PICTURE_SUFFIXES = frozenset(
 COMPANION_ENDINGS = ("-masklabel.png", "-condlabel.png")
 # Where culling puts pictures that it cannot put into the system's trash.
 REJECTED_FOLDER = "_rejected"
-# What the culling viewer throws out, and what unpackers and cameras leave.
-_LEFT_OUT = frozenset({"_rejected", "__macosx", "@eadir"})
 _CHECK_EVERY = 256
 
 StopCheck = Callable[[], object]
