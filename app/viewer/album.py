@@ -1,0 +1,300 @@
+"""The list that the viewer goes through: what is shown, in which order, and where one is."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+from PySide6.QtCore import QObject, Signal
+
+from app.viewer.source import Entry, Listing
+from core.culling.notes import Note
+
+Order = Literal["name", "date", "size", "pixels", "sharpness", "similarity"]
+ORDERS: tuple[Order, ...] = ("name", "date", "size", "pixels", "sharpness", "similarity")
+# Filters by name; stars1 to stars5 mean at least so many.
+FILTERS = (
+    "all",
+    "unmarked",
+    "kept",
+    "rejected",
+    "stars1",
+    "stars2",
+    "stars3",
+    "stars4",
+    "stars5",
+    "no_caption",
+)
+_NOWHERE = 1 << 60
+
+
+def sort_keys(order: Order) -> Callable[[Entry], Any]:
+    """What entries are ordered by; unknown values come last, blurred pictures first."""
+
+    def area(entry: Entry) -> int:
+        return math.prod(entry.pixels) if entry.pixels else _NOWHERE
+
+    keys: dict[Order, Callable[[Entry], Any]] = {
+        "name": lambda e: e.key,
+        "date": lambda e: (e.mtime or _NOWHERE, e.key),
+        "size": lambda e: (e.size if e.size >= 0 else _NOWHERE, e.key),
+        "pixels": lambda e: (area(e), e.key),
+        "sharpness": lambda e: (math.inf if e.sharpness is None else e.sharpness, e.key),
+        "similarity": lambda e: (e.group if e.group >= 0 else _NOWHERE, not e.suggested, e.key),
+    }
+    return keys[order]
+
+
+def matches(entry: Entry, wanted: str) -> bool:
+    """Whether a picture passes the filter of this name."""
+    if wanted.startswith("stars"):
+        return entry.note.stars >= int(wanted[5:])
+    match wanted:
+        case "unmarked":
+            return not entry.note.mark
+        case "kept":
+            return entry.note.mark == "keep"
+        case "rejected":
+            return entry.note.mark == "reject"
+        case "no_caption":
+            return not entry.captioned
+    return True
+
+
+class Album(QObject):
+    """Entries in order, and the current one.
+
+    A picture that stops to match the filter stays until one has left it.
+
+    Signals: listChanged() when what is shown changed; moved() when another picture is current;
+    entryChanged(entry) when something about one changed.
+    """
+
+    listChanged = Signal()
+    moved = Signal()
+    entryChanged = Signal(object)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.known: dict[str, Entry] = {}
+        self.order: Order = "name"
+        self.reversed = False
+        self.filter = "all"
+        self.direction = 1
+        self._shown: list[Entry] = []
+        self._current: Entry | None = None
+
+    # --- asking --------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self._shown)
+
+    def at(self, position: int) -> Entry:
+        """The entry at a position from 0."""
+        return self._shown[len(self._shown) - 1 - position if self.reversed else position]
+
+    @property
+    def current(self) -> Entry | None:
+        """The picture in front of the user."""
+        return self._current
+
+    @property
+    def position(self) -> int:
+        """Where the current picture stands, from 0; -1 when there is none."""
+        return self.position_of(self._current) if self._current is not None else -1
+
+    def position_of(self, entry: Entry) -> int:
+        """Where an entry stands, from 0; -1 when it is not shown."""
+        index = self._index(entry)
+        return len(self._shown) - 1 - index if self.reversed and index >= 0 else index
+
+    def entries(self) -> list[Entry]:
+        """What is shown, in order."""
+        return self._shown[::-1] if self.reversed else list(self._shown)
+
+    def count(self, wanted: str) -> int:
+        """How many of all pictures match a filter."""
+        return sum(matches(entry, wanted) for entry in self.known.values())
+
+    def _index(self, entry: Entry) -> int:
+        key = sort_keys(self.order)
+        index = bisect_left(self._shown, key(entry), key=key)
+        while index < len(self._shown) and key(self._shown[index]) == key(entry):
+            if self._shown[index] is entry:
+                return index
+            index += 1
+        # Its value changed since the list was ordered.
+        return next((i for i, e in enumerate(self._shown) if e is entry), -1)
+
+    # --- the list ------------------------------------------------------------
+
+    def set_entries(self, entries: Iterable[Entry], start: str = "") -> None:
+        """Show these from now on, beginning with the picture `start` or the first."""
+        self.known = {entry.path: entry for entry in entries}
+        self._current = None
+        self._rebuild()
+        chosen = self.known.get(start)
+        if chosen is None or self.position_of(chosen) < 0:
+            chosen = self.at(0) if self._shown else None
+        self._current = chosen
+        self.listChanged.emit()
+        self.moved.emit()
+
+    def merge(self, listing: Listing) -> tuple[int, int]:
+        """Take in another scan's result without moving; returns how many came and went."""
+        found = {entry.path for entry in listing.entries}
+        came = went = 0
+        for entry in listing.entries:
+            old = self.known.get(entry.path)
+            if old is None:
+                self._put(entry)
+                came += 1
+            elif (old.note, old.captioned) != (entry.note, entry.captioned):
+                old.captioned = entry.captioned
+                self.set_note(old, entry.note)
+        for path in [p for p in self.known if p not in found]:
+            entry = self.known[path]
+            if entry is self._current:
+                if not entry.missing:
+                    entry.missing = True
+                    self.entryChanged.emit(entry)
+                continue
+            self._take(entry)
+            went += 1
+        for path in found:
+            entry = self.known[path]
+            if entry.missing:
+                entry.missing = False
+                self.entryChanged.emit(entry)
+        if came or went:
+            if self._current is None and self._shown:
+                self._current = self.at(0)
+                self.moved.emit()
+            self.listChanged.emit()
+        return came, went
+
+    def add(self, entry: Entry) -> None:
+        """Put a picture (back) in its place without moving."""
+        if entry.path not in self.known:
+            self._put(entry)
+            if self._current is None:
+                self._current = entry
+                self.moved.emit()
+            self.listChanged.emit()
+
+    def remove(self, entry: Entry) -> None:
+        """Take a picture out; the one behind it becomes current if it was."""
+        was_current = entry is self._current
+        position = self.position_of(entry)
+        self._take(entry)
+        if was_current:
+            last = len(self._shown) - 1
+            self._current = self.at(min(max(position, 0), last)) if self._shown else None
+            self.moved.emit()
+        self.listChanged.emit()
+
+    def set_note(self, entry: Entry, note: Note) -> None:
+        """Take over a picture's mark, stars and focus."""
+        entry.note = note
+        self._refilter(entry)
+        self.entryChanged.emit(entry)
+
+    def set_captioned(self, entry: Entry, captioned: bool) -> None:
+        """Take over whether a picture has a caption."""
+        if entry.captioned != captioned:
+            entry.captioned = captioned
+            self._refilter(entry)
+            self.entryChanged.emit(entry)
+
+    def set_order(self, order: Order, is_reversed: bool = False) -> None:
+        """Another order; the current picture stays."""
+        self.order, self.reversed = order, is_reversed
+        self.resort()
+
+    def set_filter(self, wanted: str) -> None:
+        """Show only what matches; the current picture stays if it does, else the next one."""
+        before = self.position
+        self.filter = wanted
+        self._rebuild()
+        current = self._current
+        if current is None or self._index(current) < 0:
+            last = len(self._shown) - 1
+            self._current = self.at(min(max(before, 0), last)) if self._shown else None
+            self.moved.emit()
+        self.listChanged.emit()
+
+    def resort(self) -> None:
+        """Order anew after the values that it goes by have changed."""
+        self._rebuild(keep=self._current)
+        self.listChanged.emit()
+
+    # --- moving --------------------------------------------------------------
+
+    def go(self, position: int) -> bool:
+        """Make the picture at a position current; returns whether it is another one."""
+        if not self._shown:
+            return False
+        target = self.at(max(0, min(position, len(self._shown) - 1)))
+        return self.go_to(target)
+
+    def go_to(self, entry: Entry) -> bool:
+        """Make a shown picture current; returns whether it is another one."""
+        left = self._current
+        if entry is left:
+            return False
+        if left is not None:
+            before, after = self.position_of(left), self.position_of(entry)
+            self.direction = 1 if after > before else -1
+        self._current = entry
+        if left is not None and left.path in self.known and not matches(left, self.filter):
+            index = self._index(left)
+            if index >= 0:
+                del self._shown[index]
+                self.listChanged.emit()
+        self.moved.emit()
+        return True
+
+    def step(self, by: int) -> bool:
+        """Go on by so many pictures, skipping missing ones; returns whether it moved."""
+        position = self.position
+        if position < 0:
+            return False
+        way = 1 if by > 0 else -1
+        target = max(0, min(position + by, len(self._shown) - 1))
+        while 0 <= target < len(self._shown) and self.at(target).missing:
+            target += way
+        if not 0 <= target < len(self._shown):
+            return False
+        return self.go(target)
+
+    # --- inside --------------------------------------------------------------
+
+    def _rebuild(self, keep: Entry | None = None) -> None:
+        self._shown = [e for e in self.known.values() if e is keep or matches(e, self.filter)]
+        self._shown.sort(key=sort_keys(self.order))
+
+    def _put(self, entry: Entry) -> None:
+        self.known[entry.path] = entry
+        if matches(entry, self.filter):
+            insort(self._shown, entry, key=sort_keys(self.order))
+
+    def _take(self, entry: Entry) -> None:
+        self.known.pop(entry.path, None)
+        index = self._index(entry)
+        if index >= 0:
+            del self._shown[index]
+
+    def _refilter(self, entry: Entry) -> None:
+        """Show or hide a picture whose mark or caption changed."""
+        if entry.path not in self.known or entry is self._current:
+            return
+        index = self._index(entry)
+        wanted = matches(entry, self.filter)
+        if wanted and index < 0:
+            insort(self._shown, entry, key=sort_keys(self.order))
+            self.listChanged.emit()
+        elif not wanted and index >= 0:
+            del self._shown[index]
+            self.listChanged.emit()

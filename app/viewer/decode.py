@@ -1,0 +1,223 @@
+"""Decoding a picture for the screen, in a worker thread, upright and in sRGB.
+
+`QImageReader.read` on a path lets go of the interpreter's lock while it decodes and scales;
+decoding from bytes keeps it for as long as the picture takes. What Qt has no reader for, or reads
+otherwise than training does (CMYK, 16 bits, TIFF), goes the way of `core.data.images`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtGui import QColorSpace, QImage, QImageIOHandler, QImageReader, QPixelFormat
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+ALLOCATION_MB = 1024
+# Decoded one at a time, so that several threads don't need several gigabytes.
+LARGE_PIXELS = 40_000_000
+_one_large_at_a_time = threading.Lock()
+
+_QT_FORMATS = frozenset({b"jpeg", b"jpg", b"png", b"webp", b"bmp", b"gif"})
+_ANIMATED_FORMATS = frozenset({b"gif", b"webp"})
+_DEEP_OR_PRINT = frozenset(
+    {
+        QImage.Format.Format_CMYK8888,
+        QImage.Format.Format_Grayscale16,
+        QImage.Format.Format_RGBX64,
+        QImage.Format.Format_RGBA64,
+        QImage.Format.Format_RGBA64_Premultiplied,
+    }
+)
+_STRIP_BYTES = 2 << 20
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as it is drawn. A null `image` comes with the `problem` in one sentence.
+
+    size: of the whole picture, upright, in pixels; `image` may be smaller, never larger. profile:
+    the name of an embedded profile that is not sRGB. missing: the file is not there.
+    """
+
+    image: QImage
+    size: QSize
+    animated: bool = False
+    profile: str = ""
+    problem: str = ""
+    missing: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every pixel of the file is there."""
+        return self.image.size() == self.size
+
+    @property
+    def bytes(self) -> int:
+        """Memory that the image takes."""
+        return self.image.sizeInBytes()
+
+
+def prepare() -> None:
+    """Let Qt read pictures of more than 64 megapixels; without any limit a broken header could
+    take all memory."""
+    QImageReader.setAllocationLimit(max(ALLOCATION_MB, QImageReader.allocationLimit()))
+
+
+def fitting(size: QSize, box: QSize) -> QSize:
+    """`size` scaled down into `box`, its shape kept; never enlarged, no side below 1."""
+    if size.width() <= box.width() and size.height() <= box.height():
+        return QSize(size)
+    result = size.scaled(box, Qt.AspectRatioMode.KeepAspectRatio)
+    return result.expandedTo(QSize(1, 1))
+
+
+def decode(path: str, box: QSize | None) -> Picture:
+    """The picture scaled down into `box` (device pixels), or whole without one.
+
+    Never raises: what is wrong stands in the result.
+    """
+    try:
+        if not os.path.exists(path):
+            return _problem("The file is not there any more.", missing=True)
+        picture = _with_qt(path, box)
+        return picture if picture is not None else _with_pillow(path, box)
+    except MemoryError:
+        return _problem("There is not enough memory to show the picture.")
+
+
+def scales_while_decoding(path: str) -> bool:
+    """Whether a small version of this file is much cheaper than the whole: JPEG alone."""
+    return path.lower().endswith((".jpg", ".jpeg", ".jpe", ".jfif"))
+
+
+def _problem(text: str, missing: bool = False) -> Picture:
+    return Picture(QImage(), QSize(), problem=text, missing=missing)
+
+
+def _with_qt(path: str, box: QSize | None) -> Picture | None:
+    """None where Qt cannot read the file, or not as training does."""
+    reader = QImageReader(path)
+    reader.setDecideFormatFromContent(True)
+    reader.setAutoTransform(True)
+    kind = bytes(reader.format().data())
+    stored = reader.size()
+    if kind not in _QT_FORMATS or not stored.isValid() or stored.isEmpty():
+        return None
+    if reader.imageFormat() in _DEEP_OR_PRINT or (kind.startswith(b"jp") and _is_cut_off(path)):
+        return None
+    turned = bool(reader.transformation() & QImageIOHandler.Transformation.TransformationRotate90)
+    size = stored.transposed() if turned else stored
+    animated = kind in _ANIMATED_FORMATS and reader.supportsAnimation() and reader.imageCount() > 1
+    target = size if box is None else fitting(size, box)
+    if target != size:
+        reader.setScaledSize(target.transposed() if turned else target)
+    large = stored.width() * stored.height() > LARGE_PIXELS
+    with _one_large_at_a_time if large else contextlib.nullcontext():
+        image = reader.read()
+    if image.isNull():
+        return None
+    shown, profile = _in_srgb(image)
+    if shown is None:
+        return None
+    return Picture(_drawable(shown), size, animated, profile)
+
+
+def _is_cut_off(path: str) -> bool:
+    """Whether a JPEG lacks its end; Qt would show the rest in grey and say nothing."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            length = file.seek(0, os.SEEK_END)
+            file.seek(max(0, length - 65536))
+            return b"\xff\xd9" not in file.read(65536)
+    except OSError:
+        return True
+
+
+def _in_srgb(image: QImage) -> tuple[QImage | None, str]:
+    """The image by its embedded profile in sRGB, and the profile's name if it was another.
+
+    A space without a name comes from a PNG's gamma chunk, which training ignores too.
+    """
+    space = image.colorSpace()
+    name = space.description() if space.isValid() else ""
+    srgb = QColorSpace(QColorSpace.NamedColorSpace.SRgb)
+    if not name or space == srgb:
+        return image, ""
+    if "srgb" in name.lower():
+        name = ""
+    if not space.isValidTarget() and space.colorModel() != QColorSpace.ColorModel.Rgb:
+        return None, name
+    is_grey = image.pixelFormat().colorModel() == QPixelFormat.ColorModel.Grayscale
+    if is_grey:
+        return None, name
+    converted = image.convertedToColorSpace(srgb)
+    return (None if converted.isNull() else converted), name
+
+
+def _drawable(image: QImage) -> QImage:
+    """The format that is drawn without another conversion at each paint."""
+    alpha = image.hasAlphaChannel()
+    wanted = QImage.Format.Format_ARGB32_Premultiplied if alpha else QImage.Format.Format_RGB32
+    return image if image.format() == wanted else image.convertToFormat(wanted)
+
+
+def _with_pillow(path: str, box: QSize | None) -> Picture:
+    from PIL import Image
+
+    from core.data.images import PictureError, load_picture, picture_size
+
+    try:
+        full = QSize(*picture_size(Path(path)))
+        target = full if box is None else fitting(full, box)
+        picture = load_picture(Path(path), at_least=(target.width(), target.height()))
+        if picture.size != (target.width(), target.height()):
+            picture = picture.resize(
+                (target.width(), target.height()), Image.Resampling.BICUBIC, reducing_gap=2.0
+            )
+        return Picture(to_qimage(picture), full, *_extras(path))
+    except PictureError as error:
+        return _problem(str(error), missing=not os.path.exists(path))
+
+
+def _extras(path: str) -> tuple[bool, str]:
+    """Whether the file is animated, and the name of its embedded profile unless it is sRGB."""
+    from io import BytesIO
+
+    from PIL import Image, ImageCms
+
+    try:
+        with Image.open(path) as image:
+            animated = bool(getattr(image, "is_animated", False)) and image.format != "TIFF"
+            data = image.info.get("icc_profile")
+            name = ""
+            if data:
+                name = ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(BytesIO(data)))
+    except Exception:
+        # A courtesy beside the picture, which is there already; Pillow raises almost anything.
+        return False, ""
+    name = name.strip()
+    return animated, "" if "srgb" in name.lower() else name
+
+
+def to_qimage(picture: Image.Image) -> QImage:
+    """A Pillow picture in RGB as a QImage, copied in strips so that the lock is held shortly."""
+    width, height = picture.size
+    result = QImage(width, height, QImage.Format.Format_RGBX8888)
+    if result.isNull():
+        raise MemoryError
+    line = result.bytesPerLine()
+    memory = result.bits()
+    rows = max(1, _STRIP_BYTES // line)
+    for top in range(0, height, rows):
+        bottom = min(height, top + rows)
+        strip = picture.crop((0, top, width, bottom)).tobytes("raw", "RGBX")
+        memory[top * line : bottom * line] = strip  # type: ignore[index]
+    return result.convertToFormat(QImage.Format.Format_RGB32)

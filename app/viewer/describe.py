@@ -1,0 +1,205 @@
+"""What is said over a picture: facts, caption, badges, crop and mask."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QDateTime, QLocale, QObject, Signal
+from PySide6.QtGui import QImage
+
+from app.viewer import overlays
+from app.viewer.album import Album
+from app.viewer.canvas import Canvas
+from app.viewer.facts import BLURRED, TOKENS, FactReader, Facts, placement_of
+from app.viewer.overlays import Badge, Shown
+from app.viewer.source import Entry
+from core.data.types import Placement
+
+if TYPE_CHECKING:
+    from core.data.measures import Measures, MeasureStore
+
+_KEPT_MASKS = 8
+
+
+class Describer(QObject):
+    """Puts together what is drawn over a picture. Signals: maskReady()."""
+
+    maskReady = Signal()
+
+    def __init__(self, album: Album, facts: FactReader, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._album, self._facts = album, facts
+        self.shows_info = self.shows_caption = self.shows_crop = self.shows_mask = False
+        self.picking = False
+        self.empty_text = ""
+        self.top = 0
+        self._masks: dict[str, QImage] = {}
+        self._asked_masks: set[str] = set()
+        self._measures: MeasureStore | None = None
+        self._opening = threading.Lock()
+
+    def needs_facts(self) -> bool:
+        """Whether facts are shown at once, not only after a rest."""
+        return self.shows_info or self.shows_caption or self.shows_mask
+
+    def shown(self, entry: Entry | None, canvas: Canvas, is_listed: bool) -> Shown:
+        """What is drawn over a pane."""
+        if entry is None:
+            return Shown(top=self.top, message=self._nothing(is_listed))
+        picture = canvas.picture
+        shown = Shown(mark=entry.note.mark, stars=entry.note.stars, top=self.top)
+        facts = self._facts.get(entry.path)
+        if picture is not None and picture.problem:
+            shown.message = ("image-off", f"{entry.name}\n{picture.problem}")
+        elif canvas.is_waiting:
+            shown.message = ("", entry.name)
+        placement = self._placement(entry)
+        if picture is not None and not picture.problem:
+            shown.badges = self._badges(facts, placement, picture.animated, picture.profile)
+            if (self.shows_crop or self.picking) and placement is not None:
+                shown.placement = placement
+                shown.crop_text = self.crop_words(placement)
+                shown.focus = entry.note.focus
+            if self.shows_mask and facts is not None and facts.mask:
+                shown.mask = self._mask(facts.mask)
+        if self.shows_info:
+            shown.lines = self._lines(entry, facts, placement)
+        if self.shows_caption and facts is not None:
+            shown.caption = facts.caption or ""
+            shown.caption_note = self._caption_note(facts)
+        return shown
+
+    def _nothing(self, is_listed: bool) -> tuple[str, str] | None:
+        if not is_listed:
+            return None
+        if self.empty_text:
+            return "folder", self.empty_text
+        if self._album.known and self._album.filter != "all":
+            return "funnel", self.tr("No picture passes the filter.")
+        if self._album.known:
+            return "images", ""
+        return "images", self.tr(
+            "There are no pictures here. New ones appear as soon as they are in the folder; "
+            "another folder can be dropped here."
+        )
+
+    def _placement(self, entry: Entry) -> Placement | None:
+        if not entry.pixels or not min(entry.pixels):
+            return None
+        return placement_of(entry.pixels, self._facts.training, entry.note.focus)
+
+    def crop_words(self, placement: Placement) -> str:
+        """The bucket, and how the picture is scaled into it."""
+        width, height = placement.resized
+        area = placement.bucket.width * placement.bucket.height
+        lost = 1 - area / (width * height)
+        words = self.tr("Trained at {0} x {1}").format(
+            placement.bucket.width, placement.bucket.height
+        )
+        if lost >= 0.005:
+            words += " · " + self.tr("{0} % cut off").format(round(lost * 100))
+        return words
+
+    def _badges(
+        self, facts: Facts | None, placement: Placement | None, animated: bool, profile: str
+    ) -> list[Badge]:
+        badges = []
+        if animated:
+            badges.append(Badge(self.tr("animated: first frame")))
+        if profile:
+            badges.append(Badge(profile if len(profile) < 28 else self.tr("colour profile")))
+        if placement is not None and placement.upscaled:
+            badges.append(Badge(self.tr("small: will be enlarged"), "warning"))
+        sharpness = facts.sharpness if facts is not None else None
+        if sharpness is not None and sharpness < BLURRED:
+            badges.append(Badge(self.tr("blurred"), "warning"))
+        return badges
+
+    def _lines(self, entry: Entry, facts: Facts | None, placement: Placement | None) -> list[str]:
+        locale = QLocale()
+        place = f"{self._album.position_of(entry) + 1} / {len(self._album)}"
+        lines = [f"{entry.name}", f"{self.tr('Picture')}\t{place}"]
+        if entry.pixels:
+            width, height = entry.pixels
+            million = width * height / 1e6
+            lines.append(f"{self.tr('Pixels')}\t{width} x {height} ({million:.1f} MP)")
+        if placement is not None:
+            lines.append(f"{self.tr('Training')}\t{self.crop_words(placement)}")
+        if facts is None:
+            return lines
+        if facts.size >= 0:
+            when = QDateTime.fromSecsSinceEpoch(int(facts.mtime))
+            date = locale.toString(when, QLocale.FormatType.ShortFormat)
+            lines.append(f"{self.tr('File')}\t{overlays.file_size(facts.size)}, {date}")
+        if facts.caption is None:
+            lines.append(f"{self.tr('Caption')}\t{self.tr('none')}")
+        else:
+            words = facts.caption_problem or self.tr("{0} tokens").format(facts.tokens)
+            lines.append(f"{self.tr('Caption')}\t{words}")
+        if facts.sharpness is not None and facts.brightness is not None:
+            sharp = f"{facts.sharpness:.0f}"
+            bright = f"{facts.brightness * 100:.0f} %"
+            lines.append(f"{self.tr('Sharpness')}\t{sharp}")
+            lines.append(f"{self.tr('Brightness')}\t{bright}")
+        if entry.group >= 0:
+            lines.append(
+                f"{self.tr('Near-duplicates')}\t{self.tr('group {0}').format(entry.group + 1)}"
+            )
+        return lines
+
+    def _caption_note(self, facts: Facts) -> str:
+        if facts.caption is None:
+            return self.tr("no caption")
+        if facts.caption_problem:
+            return facts.caption_problem
+        words = self.tr("{0} of {1} tokens").format(facts.tokens, TOKENS)
+        chunks = -(-facts.tokens // TOKENS)
+        if chunks > 1:
+            words += " · " + self.tr("trained in {0} chunks").format(chunks)
+        return words
+
+    # --- masks and measures --------------------------------------------------
+
+    def _mask(self, path: str) -> QImage | None:
+        known = self._masks.get(path)
+        if known is None and path not in self._asked_masks:
+            self._asked_masks.add(path)
+
+            def done(image: object) -> None:
+                self._asked_masks.discard(path)
+                if isinstance(image, QImage):
+                    self._masks[path] = image
+                    while len(self._masks) > _KEPT_MASKS:
+                        self._masks.pop(next(iter(self._masks)))
+                    self.maskReady.emit()
+
+            work = overlays.mask_tint
+            self._facts.background.run(self, ("mask", path), lambda _c: work(path), done)
+        return known
+
+    def forget_masks(self) -> None:
+        """Read masks anew."""
+        self._masks.clear()
+
+    def measure(self, paths: Sequence[str]) -> None:
+        """Measure the pictures on the screen, for the badge."""
+        for slot, path in enumerate(paths):
+            self._facts.measure(path, self._measured, slot)
+
+    def _measured(self, path: Path) -> Measures:
+        """In a thread: the cached measures, or new ones."""
+        with self._opening:
+            if self._measures is None:
+                from core.data.measures import MeasureStore
+
+                self._measures = MeasureStore()
+        return self._measures.measure(path)
+
+    def close(self) -> None:
+        """Let go of the cache's file, after the threads that use it."""
+        self._facts.close()
+        if self._measures is not None:
+            self._measures.close()

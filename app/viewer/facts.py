@@ -1,0 +1,160 @@
+"""What is told about the picture on the screen: read in a thread, the newest request first."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+from PySide6.QtCore import QObject, Signal
+
+from app.background import Background
+from app.viewer.source import Training
+from core.data.buckets import make_buckets, place
+from core.data.captions import CaptionError, caption_lines, caption_path, read_text, with_trigger
+from core.data.types import Bucket, Placement
+
+# Variance of the Laplacian at 512 pixels below which a picture looks out of focus.
+BLURRED = 40.0
+# One chunk of a text encoder; more is trained in further chunks.
+TOKENS = 75
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One file as it is now. size -1: not there. caption: exact text, None without a file.
+
+    tokens: of the longest alternative, with the trigger word. sharpness: None until measured.
+    """
+
+    path: str
+    size: int = -1
+    mtime: float = 0.0
+    pixels: tuple[int, int] | None = None
+    caption: str | None = None
+    caption_problem: str = ""
+    tokens: int = 0
+    mask: str = ""
+    sharpness: float | None = None
+    brightness: float | None = None
+
+
+@lru_cache(maxsize=8)
+def _buckets(training: Training) -> tuple[Bucket, ...]:
+    return tuple(make_buckets(training.resolution, training.step))
+
+
+def placement_of(
+    pixels: tuple[int, int], training: Training, focus: tuple[float, float] | None
+) -> Placement:
+    """Bucket and cut that training gives a picture of `pixels` (width, height)."""
+    return place(pixels, _buckets(training), focus)
+
+
+def read_facts(path: str, training: Training) -> Facts:
+    """Everything but what has to be measured. Never raises for a bad file."""
+    picture = Path(path)
+    try:
+        status = os.stat(path)
+    except OSError:
+        return Facts(path)
+    facts = Facts(path, status.st_size, status.st_mtime, _pixels(picture))
+    mask = picture.with_name(f"{picture.stem}-masklabel.png")
+    if mask.is_file():
+        facts = replace(facts, mask=str(mask))
+    beside = caption_path(picture)
+    if beside is None:
+        return facts
+    try:
+        text = read_text(beside)
+    except FileNotFoundError:
+        return facts
+    except CaptionError as error:
+        return replace(facts, caption="", caption_problem=f"{beside.name}: {error}")
+    return replace(facts, caption=text, tokens=_tokens(text, training))
+
+
+def _pixels(picture: Path) -> tuple[int, int] | None:
+    from core.data.images import PictureError, picture_size
+
+    try:
+        return picture_size(picture)
+    except PictureError:
+        return None
+
+
+def _tokens(text: str, training: Training) -> int:
+    from core.data.tokens import count_tokens
+
+    lines = [with_trigger(line, training.trigger) for line in caption_lines(text)]
+    return max(count_tokens(lines), default=0)
+
+
+class FactReader(QObject):
+    """Reads facts for the pictures on the screen and keeps the last ones.
+
+    Signals: found(Facts) for a requested path.
+    """
+
+    found = Signal(object)
+    _KEPT = 256
+
+    def __init__(self, training: Training, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.training = training
+        self.background = Background(self)
+        self._kept: dict[str, Facts] = {}
+
+    def get(self, path: str) -> Facts | None:
+        """What was read already."""
+        return self._kept.get(path)
+
+    def ask(self, path: str, slot: int = 0) -> None:
+        """Read the facts of a picture; a later question for the same slot replaces this one."""
+        training = self.training
+        self._run(path, ("facts", slot), lambda: read_facts(path, training))
+
+    def measure(self, path: str, measured: Callable[[Path], object], slot: int = 0) -> None:
+        """Add sharpness and brightness, by a function as `MeasureStore.measure`."""
+        known = self._kept.get(path)
+        if known is None or known.sharpness is not None:
+            return
+
+        def work() -> Facts | None:
+            from core.data.images import PictureError
+
+            try:
+                found = measured(Path(path))
+            except PictureError:
+                return None
+            return replace(
+                known,
+                sharpness=found.sharpness,  # type: ignore[attr-defined]
+                brightness=found.brightness,  # type: ignore[attr-defined]
+            )
+
+        self._run(path, ("measure", slot), work)
+
+    def forget(self, path: str) -> None:
+        """Read anew next time."""
+        self._kept.pop(path, None)
+
+    def close(self) -> None:
+        """Wait for what is being read."""
+        self.background.close()
+
+    def _run(self, path: str, key: object, work: Callable[[], Facts | None]) -> None:
+        def done(facts: Facts | Exception | None) -> None:
+            if isinstance(facts, Exception):
+                raise facts
+            if facts is None:
+                return
+            self._kept.pop(path, None)
+            self._kept[path] = facts
+            while len(self._kept) > self._KEPT:
+                self._kept.pop(next(iter(self._kept)))
+            self.found.emit(facts)
+
+        self.background.run(self, key, lambda _cancelled: work(), done)

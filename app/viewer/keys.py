@@ -1,0 +1,260 @@
+"""Every command of the viewer with its keys: the one table that is obeyed, shown and changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from PySide6.QtCore import QT_TRANSLATE_NOOP, QCoreApplication, QKeyCombination, Qt
+from PySide6.QtGui import QKeyEvent, QKeySequence
+
+from app import prefs
+
+PREFERENCE = "viewer/keys"
+
+
+@dataclass(frozen=True)
+class Command:
+    """Something that a key does. repeats: whether holding the key down does it again."""
+
+    name: str
+    title: str
+    keys: tuple[str, ...]
+    group: str
+    repeats: bool = False
+
+
+def _commands() -> tuple[Command, ...]:
+    go, judge, look = (
+        QT_TRANSLATE_NOOP("viewer", "Go"),
+        QT_TRANSLATE_NOOP("viewer", "Judge"),
+        QT_TRANSLATE_NOOP("viewer", "Look"),
+    )
+    several, shown = (
+        QT_TRANSLATE_NOOP("viewer", "Several at once"),
+        QT_TRANSLATE_NOOP("viewer", "Shown over the picture"),
+    )
+    words, rest = (
+        QT_TRANSLATE_NOOP("viewer", "Captions and training"),
+        QT_TRANSLATE_NOOP("viewer", "Window"),
+    )
+    rows: tuple[tuple[object, ...], ...] = (
+        ("next", QT_TRANSLATE_NOOP("viewer", "Next picture"), "Right Space N", go, True),
+        ("previous", QT_TRANSLATE_NOOP("viewer", "Previous picture"), "Left Backspace P", go, True),
+        ("forward", QT_TRANSLATE_NOOP("viewer", "Ten forward"), "PgDown", go, True),
+        ("back", QT_TRANSLATE_NOOP("viewer", "Ten back"), "PgUp", go, True),
+        ("first", QT_TRANSLATE_NOOP("viewer", "First picture"), "Home", go),
+        ("last", QT_TRANSLATE_NOOP("viewer", "Last picture"), "End", go),
+        ("jump", QT_TRANSLATE_NOOP("viewer", "Go to a number or name"), "Ctrl+G", go),
+        ("next_uncaptioned", QT_TRANSLATE_NOOP("viewer", "Next without caption"), "Ctrl+J", go),
+        ("slideshow", QT_TRANSLATE_NOOP("viewer", "Slide show"), "H Shift+Space", go),
+        ("keep", QT_TRANSLATE_NOOP("viewer", "Keep, then next"), "K", judge, True),
+        ("reject", QT_TRANSLATE_NOOP("viewer", "Reject, then next"), "X", judge, True),
+        ("unmark", QT_TRANSLATE_NOOP("viewer", "Take the mark off"), "Shift+X", judge),
+        ("stars0", QT_TRANSLATE_NOOP("viewer", "No stars"), "0", judge),
+        ("stars1", QT_TRANSLATE_NOOP("viewer", "One star"), "1", judge),
+        ("stars2", QT_TRANSLATE_NOOP("viewer", "Two stars"), "2", judge),
+        ("stars3", QT_TRANSLATE_NOOP("viewer", "Three stars"), "3", judge),
+        ("stars4", QT_TRANSLATE_NOOP("viewer", "Four stars"), "4", judge),
+        ("stars5", QT_TRANSLATE_NOOP("viewer", "Five stars"), "5", judge),
+        (
+            "delete",
+            QT_TRANSLATE_NOOP("viewer", "To the trash, with caption and mask"),
+            "Del",
+            judge,
+            True,
+        ),
+        ("undo", QT_TRANSLATE_NOOP("viewer", "Undo"), "Ctrl+Z U", judge, True),
+        ("redo", QT_TRANSLATE_NOOP("viewer", "Redo"), "Ctrl+Y Ctrl+Shift+Z", judge, True),
+        (
+            "trash_rejected",
+            QT_TRANSLATE_NOOP("viewer", "Rejected pictures to the trash..."),
+            "Ctrl+Return",
+            judge,
+        ),
+        (
+            "take_kept",
+            QT_TRANSLATE_NOOP("viewer", "Copy or move kept pictures..."),
+            "Ctrl+Shift+Return",
+            judge,
+        ),
+        ("toggle_zoom", QT_TRANSLATE_NOOP("viewer", "Fit or 100 % at the pointer"), "Z", look),
+        ("zoom_in", QT_TRANSLATE_NOOP("viewer", "Larger"), "+ =", look, True),
+        ("zoom_out", QT_TRANSLATE_NOOP("viewer", "Smaller"), "-", look, True),
+        ("fit", QT_TRANSLATE_NOOP("viewer", "Fit"), "/", look),
+        ("fill", QT_TRANSLATE_NOOP("viewer", "Fill the window"), "\\ Shift+Z", look),
+        ("full", QT_TRANSLATE_NOOP("viewer", "100 %"), "*", look),
+        ("pan_left", QT_TRANSLATE_NOOP("viewer", "Move the view left"), "Shift+Left", look, True),
+        (
+            "pan_right",
+            QT_TRANSLATE_NOOP("viewer", "Move the view right"),
+            "Shift+Right",
+            look,
+            True,
+        ),
+        ("pan_up", QT_TRANSLATE_NOOP("viewer", "Move the view up"), "Shift+Up Up", look, True),
+        (
+            "pan_down",
+            QT_TRANSLATE_NOOP("viewer", "Move the view down"),
+            "Shift+Down Down",
+            look,
+            True,
+        ),
+        ("lock_zoom", QT_TRANSLATE_NOOP("viewer", "Keep zoom and place for all"), "L", look),
+        ("compare", QT_TRANSLATE_NOOP("viewer", "Compare two, four, one"), "C", several),
+        ("next_pane", QT_TRANSLATE_NOOP("viewer", "Next of the compared"), "Tab", several),
+        (
+            "previous_pane",
+            QT_TRANSLATE_NOOP("viewer", "Previous of the compared"),
+            "Shift+Tab",
+            several,
+        ),
+        ("filmstrip", QT_TRANSLATE_NOOP("viewer", "Film strip"), "T", several),
+        ("sort", QT_TRANSLATE_NOOP("viewer", "Order..."), "S", several),
+        ("filter", QT_TRANSLATE_NOOP("viewer", "Show only..."), "Y", several),
+        ("groups", QT_TRANSLATE_NOOP("viewer", "Find near-duplicates"), "G", several),
+        ("info", QT_TRANSLATE_NOOP("viewer", "Facts"), "I", shown),
+        ("caption", QT_TRANSLATE_NOOP("viewer", "Caption"), "A", shown),
+        ("crop", QT_TRANSLATE_NOOP("viewer", "What training sees"), "B", shown),
+        ("mask", QT_TRANSLATE_NOOP("viewer", "Mask"), "M", shown),
+        ("edit_caption", QT_TRANSLATE_NOOP("viewer", "Edit the caption"), "E Return", words),
+        ("focus", QT_TRANSLATE_NOOP("viewer", "Set the focus of the crop"), "O", words),
+        ("clear_focus", QT_TRANSLATE_NOOP("viewer", "Focus back to the middle"), "Shift+O", words),
+        ("full_screen", QT_TRANSLATE_NOOP("viewer", "Full screen"), "F F11", rest),
+        ("rescan", QT_TRANSLATE_NOOP("viewer", "Read the folder again"), "F5", rest),
+        ("help", QT_TRANSLATE_NOOP("viewer", "These keys"), "? F1", rest),
+        ("leave", QT_TRANSLATE_NOOP("viewer", "Back, then close"), "Esc", rest),
+    )
+    return tuple(
+        Command(str(n), str(title), tuple(str(keys).split(" ")), str(group), bool(repeats))
+        for n, title, keys, group, repeats in ((*row, False)[:5] for row in rows)
+    )
+
+
+COMMANDS = _commands()
+BY_NAME = {command.name: command for command in COMMANDS}
+
+
+def title(command: Command) -> str:
+    """What the command does, translated."""
+    return QCoreApplication.translate("viewer", command.title)
+
+
+def group_title(command: Command) -> str:
+    """The heading that the command stands under, translated."""
+    return QCoreApplication.translate("viewer", command.group)
+
+
+def key_of(event: QKeyEvent) -> str:
+    """The pressed key as the table writes it, such as `Ctrl+G`, `Del` or `?`; "" for a bare
+    modifier.
+
+    Signs that need Shift on one keyboard and not on another go by the sign alone, and keys of
+    the number pad by what stands on them.
+    """
+    key = Qt.Key(event.key())
+    if key in _MODIFIERS:
+        return ""
+    modifiers = event.modifiers() & ~(_KEYPAD | Qt.KeyboardModifier.GroupSwitchModifier)
+    text = event.text()
+    is_sign = len(text) == 1 and text.isprintable() and not text.isalnum() and text != " "
+    if is_sign:
+        modifiers &= ~Qt.KeyboardModifier.ShiftModifier
+    if key == Qt.Key.Key_Backtab:
+        key = Qt.Key.Key_Tab
+    if key == Qt.Key.Key_Enter:
+        key = Qt.Key.Key_Return
+    return normal(QKeySequence(QKeyCombination(modifiers, key)))
+
+
+_KEYPAD = Qt.KeyboardModifier.KeypadModifier
+_MODIFIERS = frozenset(
+    {
+        Qt.Key.Key_Shift,
+        Qt.Key.Key_Control,
+        Qt.Key.Key_Alt,
+        Qt.Key.Key_AltGr,
+        Qt.Key.Key_Meta,
+        Qt.Key.Key_CapsLock,
+        Qt.Key.Key_NumLock,
+        Qt.Key.Key_unknown,
+    }
+)
+
+
+def normal(sequence: QKeySequence | str) -> str:
+    """A key in the one spelling that is compared and stored."""
+    return QKeySequence(sequence).toString(QKeySequence.SequenceFormat.PortableText)
+
+
+def shown(key: str) -> str:
+    """A key as people know it on this system."""
+    return QKeySequence(key).toString(QKeySequence.SequenceFormat.NativeText)
+
+
+class KeyMap:
+    """Which keys do what now: the table with the user's changes."""
+
+    def __init__(self, changes: Mapping[str, Iterable[str]] | None = None) -> None:
+        self.keys: dict[str, tuple[str, ...]] = {
+            command.name: tuple(normal(key) for key in command.keys) for command in COMMANDS
+        }
+        for name, keys in (changes or {}).items():
+            if name in self.keys:
+                self.keys[name] = tuple(normal(key) for key in keys if normal(key))
+        self._find()
+
+    def _find(self) -> None:
+        self._commands: dict[str, Command] = {}
+        for command in COMMANDS:
+            for key in self.keys[command.name]:
+                self._commands.setdefault(key, command)
+
+    def command(self, key: str) -> Command | None:
+        """What a key does, if anything."""
+        return self._commands.get(key)
+
+    def user_of(self, key: str, besides: str = "") -> Command | None:
+        """The command that has this key already, other than `besides`."""
+        found = self._commands.get(normal(key))
+        return found if found is not None and found.name != besides else None
+
+    def set_keys(self, name: str, keys: Iterable[str]) -> None:
+        """Give a command these keys; other commands lose them."""
+        wanted = tuple(dict.fromkeys(normal(key) for key in keys if normal(key)))
+        for other, theirs in self.keys.items():
+            if other != name:
+                self.keys[other] = tuple(key for key in theirs if key not in wanted)
+        self.keys[name] = wanted
+        self._find()
+
+    def changes(self) -> dict[str, list[str]]:
+        """What differs from the table."""
+        usual = KeyMap()
+        return {n: list(keys) for n, keys in self.keys.items() if keys != usual.keys[n]}
+
+    def hint(self, name: str) -> str:
+        """The command's first key for a tooltip, "" when it has none."""
+        return shown(self.keys[name][0]) if self.keys[name] else ""
+
+
+def load() -> KeyMap:
+    """The keys as the user left them; a damaged preference counts as none."""
+    try:
+        data = json.loads(prefs.text(PREFERENCE, "{}"))
+    except ValueError:
+        data = {}
+    if not isinstance(data, dict):
+        return KeyMap()
+    good = {
+        name: [key for key in keys if isinstance(key, str)]
+        for name, keys in data.items()
+        if isinstance(keys, list)
+    }
+    return KeyMap(good)
+
+
+def save(keys: KeyMap) -> None:
+    """Keep the user's changes."""
+    prefs.put(PREFERENCE, json.dumps(keys.changes()))

@@ -1,0 +1,250 @@
+"""Which pictures are decoded next, and which decoded ones are kept.
+
+The window of wanted pictures is replaced at each step: what has left it is dropped before it is
+decoded, so that no key press ever waits behind pictures that were passed by.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import shiboken6
+from PySide6.QtCore import QObject, QSize, Signal
+
+from app.viewer import decode
+from app.viewer.decode import Picture, fitting
+
+AHEAD, BEHIND = 6, 2
+BUDGET_MB = 512
+LOW_EDGE = 640
+
+
+class Stage(enum.IntEnum):
+    """How much of a picture is decoded."""
+
+    LOW = 0
+    SCREEN = 1
+    FULL = 2
+
+
+@dataclass(frozen=True)
+class Request:
+    """A picture and how much of it is wanted; box: device pixels, None for FULL."""
+
+    path: str
+    stage: Stage
+    box: QSize | None
+
+    @property
+    def key(self) -> tuple[str, Stage]:
+        """What it is kept under."""
+        return self.path, self.stage
+
+
+def thread_count(cores: int | None = None) -> int:
+    """Threads that decode: half the cores, at least 2, at most 4."""
+    return max(2, min(4, (cores or os.cpu_count() or 2) // 2))
+
+
+def around(
+    position: int, count: int, direction: int, ahead: int = AHEAD, behind: int = BEHIND
+) -> list[int]:
+    """Positions to decode, the most urgent first: the current one, then those to come, with the
+    ones behind mixed in after the second.
+
+    direction: 1 forwards, -1 backwards.
+    """
+    order = [0, 1, 2]
+    order += [-1, *range(3, ahead + 1)] if behind else list(range(3, ahead + 1))
+    order += [-n for n in range(2, behind + 1)]
+    found = (position + direction * step for step in order)
+    return [p for p in found if 0 <= p < count]
+
+
+class Loader(QObject):
+    """Decodes what is wanted, the most urgent first, and keeps it within a memory budget.
+
+    Signals: arrived(path, stage) after `get` has something new for it.
+    """
+
+    arrived = Signal(str, int)
+    _done = Signal(object, object)
+
+    def __init__(
+        self,
+        parent: QObject | None = None,
+        budget: int = BUDGET_MB << 20,
+        threads: int | None = None,
+        decoder: Callable[[str, QSize | None], Picture] = decode.decode,
+    ) -> None:
+        super().__init__(parent)
+        decode.prepare()
+        self._decoder = decoder
+        self._budget = budget
+        self._kept: OrderedDict[tuple[str, Stage], tuple[Request, Picture]] = OrderedDict()
+        self._bytes = 0
+        self._pinned: set[str] = set()
+        self._lock = threading.Condition()
+        self._queue: list[Request] = []
+        self._working: set[Request] = set()
+        self._stale: set[Request] = set()
+        self._closed = False
+        self._done.connect(self._keep)
+        self._threads = [
+            threading.Thread(target=self._work, name=f"decode-{n}", daemon=True)
+            for n in range(threads or thread_count())
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    # --- asked by the window -------------------------------------------------
+
+    @property
+    def bytes(self) -> int:
+        """Memory that the kept pictures take."""
+        return self._bytes
+
+    @property
+    def budget(self) -> int:
+        """Bytes that are kept at most."""
+        return self._budget
+
+    def budget_for(self, box: QSize) -> int:
+        """How many pictures of this size fit into the budget, with room for a whole one."""
+        return max(2, int(self._budget * 0.75) // max(1, box.width() * box.height() * 4))
+
+    def set_budget(self, budget: int) -> None:
+        """Keep at most so many bytes."""
+        self._budget = budget
+        self._evict()
+
+    def get(self, path: str, stage: Stage) -> Picture | None:
+        """What is kept of the picture at this stage."""
+        found = self._kept.get((path, stage))
+        if found is None:
+            return None
+        self._kept.move_to_end((path, stage))
+        return found[1]
+
+    def best(self, path: str, most: Stage = Stage.FULL) -> Picture | None:
+        """The most detailed version that is kept, up to `most`."""
+        for stage in sorted(Stage, reverse=True):
+            if stage <= most:
+                found = self.get(path, stage)
+                if found is not None:
+                    return found
+        return None
+
+    def want(self, requests: Iterable[Request], pinned: Sequence[str] = ()) -> None:
+        """Decode exactly these, in this order; everything asked for before is forgotten.
+
+        pinned: paths on the screen, which no budget throws out.
+        """
+        wanted = []
+        for request in requests:
+            if self._is_met(request):
+                self._kept.move_to_end(request.key)
+            else:
+                wanted.append(request)
+        self._pinned = set(pinned)
+        with self._lock:
+            self._queue = [r for r in wanted if r not in self._working]
+            self._lock.notify_all()
+
+    def add(self, request: Request) -> None:
+        """Decode this too, after everything that is wanted now."""
+        if self._is_met(request):
+            return
+        with self._lock:
+            if request not in self._queue and request not in self._working:
+                self._queue.append(request)
+                self._lock.notify()
+
+    def waiting(self) -> list[Request]:
+        """What is not being decoded yet."""
+        with self._lock:
+            return list(self._queue)
+
+    def is_idle(self) -> bool:
+        """Whether nothing is decoded or waits."""
+        with self._lock:
+            return not self._queue and not self._working
+
+    def forget(self, path: str) -> None:
+        """Throw out what is kept of a file: it was replaced or has gone."""
+        with self._lock:
+            self._stale |= {request for request in self._working if request.path == path}
+        for stage in Stage:
+            found = self._kept.pop((path, stage), None)
+            if found is not None:
+                self._bytes -= found[1].bytes
+
+    def close(self) -> None:
+        """Drop what waits, and end the threads after what they are doing."""
+        with self._lock:
+            self._closed = True
+            self._queue.clear()
+            self._lock.notify_all()
+        for thread in self._threads:
+            thread.join(timeout=10)
+        self._kept.clear()
+        self._bytes = 0
+
+    # --- in the threads ------------------------------------------------------
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                while not self._queue and not self._closed:
+                    self._lock.wait()
+                if self._closed:
+                    return
+                request = self._queue.pop(0)
+                self._working.add(request)
+            picture = self._decoder(request.path, request.box)
+            with self._lock:
+                if self._closed:
+                    return
+            if shiboken6.isValid(self):
+                self._done.emit(request, picture)
+
+    # --- in the GUI thread ---------------------------------------------------
+
+    def _is_met(self, request: Request) -> bool:
+        found = self._kept.get(request.key)
+        if found is None:
+            return False
+        kept, picture = found
+        if request.box is None or picture.image.isNull() or picture.is_whole:
+            return True
+        return kept.box == request.box or picture.image.size() == fitting(picture.size, request.box)
+
+    def _keep(self, request: Request, picture: Picture) -> None:
+        with self._lock:
+            self._working.discard(request)
+            if request in self._stale:
+                # Decoded from the file as it was before; ask for it again.
+                self._stale.discard(request)
+                self._queue.insert(0, request)
+                self._lock.notify()
+                return
+        before = self._kept.pop(request.key, None)
+        if before is not None:
+            self._bytes -= before[1].bytes
+        self._kept[request.key] = (request, picture)
+        self._bytes += picture.bytes
+        self._evict()
+        self.arrived.emit(request.path, int(request.stage))
+
+    def _evict(self) -> None:
+        """Throw out the longest unused until the budget holds."""
+        for key in list(self._kept):
+            if self._bytes <= self._budget:
+                return
+            if key[0] not in self._pinned:
+                self._bytes -= self._kept.pop(key)[1].bytes
