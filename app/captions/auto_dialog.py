@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from PySide6.QtCore import QSize, Signal
-from PySide6.QtGui import QCloseEvent
+from PySide6.QtGui import QCloseEvent, QFontMetrics
 from PySide6.QtWidgets import (
     QDialog,
     QGridLayout,
@@ -95,6 +95,9 @@ class AutoDialog(QDialog):
             button.setProperty("side", side)
             button.setCheckable(True)
             button.setAutoDefault(False)
+            # The chosen one is bold, which takes more room.
+            text = QFontMetrics(theme.font("title")).horizontalAdvance(button.text())
+            button.setMinimumWidth(text + theme.unit(3))
             button.clicked.connect(lambda _, kind=kind: self._set_kind(kind))
         labels = {
             "all": self.tr("All pictures (%1)"),
@@ -123,10 +126,10 @@ class AutoDialog(QDialog):
             for names in rows:
                 self._rows[kind] += self._add_row(grid, names)
         self._rows["tagger"] += self._add_row(grid, _TICKS)
-        label = QLabel(self.tr("Pictures"))
         line = grid.rowCount()
-        grid.addWidget(label, line, 0)
-        grid.addLayout(self._line(("mode", "trigger", "device"), self.scope), line, 1)
+        grid.addWidget(QLabel(self.tr("Pictures")), line, 0)
+        grid.addLayout(self._line(("mode", "trigger"), self.scope), line, 1)
+        self._add_row(grid, ("device", "batch", "download"))
         return grid
 
     def _add_row(self, grid: QGridLayout, names: Sequence[str]) -> list[QWidget]:
@@ -285,7 +288,7 @@ class AutoDialog(QDialog):
         self.fields.remember()
         prefs.put("captions/kind", self.kind())
         self._refused, self._left_out = [], 0
-        self._label = self.tr("automatic captions")
+        self._label = self.tr("Automatic captions")
         self._tell("", "error")
         self.model.clear()
         pictures = self._scopes[self.scope.value()]

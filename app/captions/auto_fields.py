@@ -87,7 +87,7 @@ def _remembered(name: str, kind: Any, default: Any) -> Any:
         return default
     try:
         if kind is bool:
-            return text == "true"
+            return text.lower() == "true"
         if kind in (int, float):
             return kind(text)
     except ValueError:

@@ -85,6 +85,7 @@ class ChangeDialog(QDialog):
         self._timer.timeout.connect(self._preview)
         store.changed.connect(lambda _: self._timer.start())
         self._arrange()
+        self._show_count()
         self.first.setFocus()
         self.first.selectAll()
 
@@ -245,7 +246,7 @@ class ChangeDialog(QDialog):
     def _apply(self) -> None:
         changes: list[Change] = self.model.taken()
         kind = self.kind.value()
-        label = self.kind.currentText().lower()
+        label = self.kind.currentText()
         if self.first.isVisibleTo(self) and self.first.value().strip():
             label = f"{label}: {self.first.value().strip()}"
         self.applied.emit(changes, label)

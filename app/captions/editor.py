@@ -210,6 +210,11 @@ class CaptionEditor(QWidget):
             self.edit.setPlainText(shown_text(self._before))
             self.edit.document().clearUndoRedoStacks()
 
+    def retype(self, text: str) -> None:
+        """Show a text as if it had just been typed, to be kept or taken back."""
+        if not self.edit.isReadOnly():
+            self.edit.setPlainText(shown_text(text))
+
     def _text_changed(self) -> None:
         self._timer.start()
         changed = self.is_changed()

@@ -72,10 +72,14 @@ class CaptionTools(QWidget):
         self._selected: list[Path] = []
         self._filter: tuple[str, ...] = ()
         self._filtered: list[Path] | None = None
+        # The newest edit of a single caption, and one that could not be written.
+        self._written: Change | None = None
+        self._lost: Change | None = None
         self.store = CaptionStore(history, self)
         self.store.loaded.connect(self._loaded)
         self.store.changed.connect(self._changed)
         self.store.told.connect(self._tell)
+        self.store.busyChanged.connect(self._show_history)
         self.store.historyMoved.connect(self.historyMoved)
         self.editor = CaptionEditor(self.store.background)
         self.editor.committed.connect(self._committed)
@@ -114,8 +118,9 @@ class CaptionTools(QWidget):
         self.splitter.addWidget(top)
         self.splitter.addWidget(bottom)
         self.splitter.setChildrenCollapsible(False)
-        self.splitter.setStretchFactor(0, 0)
-        self.splitter.setStretchFactor(1, 1)
+        self.splitter.setStretchFactor(0, 1)
+        self.splitter.setStretchFactor(1, 2)
+        self.splitter.setSizes([theme.unit(36), theme.unit(42)])
         self.splitter.setHandleWidth(1)
         column = QVBoxLayout(self)
         column.setContentsMargins(*[theme.unit(1.5)] * 4)
@@ -241,7 +246,7 @@ class CaptionTools(QWidget):
         """Open the dialog that changes many captions; gives it."""
         self.editor.commit()
         dialog = ChangeDialog(self.window(), self.store, self.scopes(), kind, first)
-        dialog.applied.connect(self.store.apply)
+        dialog.applied.connect(self._apply)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.open()
         return dialog
@@ -253,7 +258,7 @@ class CaptionTools(QWidget):
         """Open the dialog of automatic captions; gives it."""
         self.editor.commit()
         dialog = AutoDialog(self.window(), self.store, self.scopes())
-        dialog.applied.connect(self.store.apply)
+        dialog.applied.connect(self._apply)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.open()
         return dialog
@@ -286,7 +291,7 @@ class CaptionTools(QWidget):
         before = self.store.texts[picture]
         text = before or ""
         after = remove_tag(text, tag) if has_tag(text, tag) else add_tag(text, tag)
-        self.store.apply([Change(picture, before, after)], self.tr("tag %1").replace("%1", tag))
+        self._apply([Change(picture, before, after)], self.tr("Tag %1").replace("%1", tag))
 
     def _filter_asked(self, tag: str, more: bool) -> None:
         if more and tag != NO_CAPTION and NO_CAPTION not in self._filter:
@@ -297,8 +302,12 @@ class CaptionTools(QWidget):
 
     def _committed(self, picture: Path, before: str, after: str) -> None:
         known = self.store.texts.get(picture)
-        change = Change(picture, known if before == (known or "") else before, after)
-        self.store.apply([change], self.tr("caption of %1").replace("%1", picture.name))
+        self._written = Change(picture, known if before == (known or "") else before, after)
+        self._apply([self._written], self.tr("Caption of %1").replace("%1", picture.name))
+
+    def _apply(self, changes: Sequence[Change], label: str) -> None:
+        self._tell([])
+        self.store.apply(changes, label)
 
     # --- showing -----------------------------------------------------------------
 
@@ -308,10 +317,13 @@ class CaptionTools(QWidget):
         self._show_current()
 
     def _changed(self, pictures: list[Path]) -> None:
-        self._tell([])
         self._show_counts()
         if self._current in pictures:
             self._show_current()
+        if self._lost is not None and self._lost.picture in pictures:
+            lost, self._lost = self._lost, None
+            if lost.picture == self._current:
+                self.editor.retype(lost.after)
         if self._filter:
             self._refilter()
         self.captionsChanged.emit(pictures)
@@ -319,11 +331,19 @@ class CaptionTools(QWidget):
     def _show_counts(self) -> None:
         self.tags.set_counts(self.store.counts(), len(self.store.without_caption()))
         self.next_button.setEnabled(bool(self.store.without_caption()))
-        history = self.store.history is not None
-        self.undo_button.setEnabled(history)
-        self.redo_button.setEnabled(history)
+        able = self.store.history is not None and bool(self.store.texts)
         for button in (self.auto_button, self.change_button, self.more):
-            button.setEnabled(history and bool(self.store.texts))
+            button.setEnabled(able)
+        self._show_history()
+
+    def _show_history(self, busy: bool = False) -> None:
+        """What can be undone, as far as is known between two writings."""
+        history = self.store.history
+        self.undo_button.setEnabled(history is not None and history.can_undo)
+        self.redo_button.setEnabled(history is not None and history.can_redo)
+        undo = self.tr("Undo")
+        label = history.undo_label if history is not None and history.can_undo else ""
+        self.undo_button.setToolTip(f"{undo}: {label}" if label else undo)
 
     def _show_current(self) -> None:
         picture = self._current
@@ -372,8 +392,14 @@ class CaptionTools(QWidget):
             self.filterChanged.emit(None)
 
     def _tell(self, problems: list[Problem]) -> None:
+        text = " ".join(problem.sentence() for problem in problems[:5])
+        if problems and self._written is not None:
+            # What was typed must not vanish with the writing that failed.
+            self._lost, self._written = self._written, None
+            if self._lost.picture != self._current:
+                text += self.tr(" You wrote: %1").replace("%1", self._lost.after)
         self.note.setVisible(bool(problems))
-        self.note.set_note(" ".join(problem.sentence() for problem in problems[:5]), "error")
+        self.note.set_note(text, "error")
         if problems:
             self.told.emit(problems)
 

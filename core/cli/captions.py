@@ -45,7 +45,7 @@ def caption_folder(
     except KeyboardInterrupt:
         ended = Ended("stopped")
     if not dry_run:
-        _write(root, shown.changes, f"captions by {options.tagger or options.captioner}", as_json)
+        _write(root, shown.changes, f"Captions by {options.tagger or options.captioner}", as_json)
     elif not as_json:
         say(f"{_pictures_text(len(shown.changes))} would get a caption; nothing was written.")
     print_problems(ended.problems)
@@ -89,7 +89,7 @@ def replace_in_captions(
         if not as_json:
             say(f"{_pictures_text(len(changes))} would change; nothing was written.")
     else:
-        _write(root, changes, f"replace {search.find}", as_json)
+        _write(root, changes, f"Replace {search.find}", as_json)
     return DONE
 
 
