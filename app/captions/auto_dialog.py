@@ -297,7 +297,7 @@ class AutoDialog(QDialog):
         thread.planned.connect(self._planned)
         thread.progressed.connect(self._progressed)
         thread.captioned.connect(self.model.append)
-        thread.refused.connect(self._refused.append)
+        thread.refused.connect(self._refuse)
         thread.ended.connect(self._ended)
         thread.start()
         self._show_running(True)
@@ -313,6 +313,9 @@ class AutoDialog(QDialog):
         for widget in (*self.kinds.values(), self.scope):
             widget.setEnabled(not running)
         self._show_count()
+
+    def _refuse(self, problem: Problem) -> None:
+        self._refused.append(problem)
 
     def _planned(self, wanted: int, left_out: int) -> None:
         self._left_out = left_out

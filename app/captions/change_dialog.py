@@ -83,7 +83,7 @@ class ChangeDialog(QDialog):
         self._timer.setSingleShot(True)
         self._timer.setInterval(_WAIT_MS)
         self._timer.timeout.connect(self._preview)
-        store.changed.connect(lambda _: self._timer.start())
+        store.changed.connect(self._captions_changed)
         self._arrange()
         self._show_count()
         self.first.setFocus()
@@ -169,6 +169,9 @@ class ChangeDialog(QDialog):
             at_end=self.at_end.value(),
             keep=keep if isinstance(keep, int) and keep >= 0 else 0,
         )
+
+    def _captions_changed(self, _: list[Path]) -> None:
+        self._timer.start()
 
     def _edited(self, _: object) -> None:
         self._arrange()
