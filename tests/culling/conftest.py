@@ -1,0 +1,22 @@
+"""Every culling test has a trash of its own, on the volume of its pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def own_trash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The trash folder of this test."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "xdg"))
+    return tmp_path / "xdg" / "Trash"
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder for pictures; empty."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    return folder
