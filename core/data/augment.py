@@ -121,6 +121,8 @@ def draw(placement: Placement, settings: ImageAugmentation, *seed: int) -> Varia
 
     The part that is shown, turned or not, lies wholly within the picture.
     """
+    if not makes_changes(settings):
+        return unchanged(placement)
 
     def stream(name: str) -> random.Random | None:
         """Random numbers for a change, or None when it is not made."""

@@ -10,9 +10,9 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 import threading
 import time
+import uuid
 import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -174,11 +174,18 @@ def _replace(path: Path, data: bytes) -> None:
     An entry lost or torn by a power cut is noticed by its checksum and made again, and waiting
     would slow tens of thousands of small files down.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
+    name = path.parent / f".writing-{uuid.uuid4().hex}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
+        try:
+            handle = os.open(name, flags, 0o666)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(name, flags, 0o666)
+        with os.fdopen(handle, "wb", buffering=0) as file:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[file.write(rest) :]
         os.replace(name, path)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -28,6 +28,8 @@ __all__ = ["LatentStore", "TextStore", "prepare_latents", "prepare_text"]
 KEEP_BYTES = 2**30
 # So many versions of a picture are decoded at once; more of them wait in memory to be encoded.
 _VERSIONS_AT_ONCE = 8
+# Written while the next ones are encoded.
+_WRITTEN_BEHIND = 32
 
 
 class LatentStore:
@@ -131,7 +133,8 @@ def prepare_latents(
     at. batch_size: versions of a bucket encoded together; by default one on the CPU, where the
     numbers must not depend on which pictures were cached already, else as many as suit a GPU.
     Raises Stopped between pictures when asked to stop; what was encoded stays in the cache.
-    Raises UserError when no picture is left, or when latents are not finite.
+    Raises UserError when a concept's folder has vanished, when no picture is left, or when
+    latents are not finite.
     """
     cache = cache or latent_cache()
     encoder = Encoder(model, concepts)
@@ -150,6 +153,7 @@ def prepare_latents(
             filling.take(one, result)
         filling.flush()
     finally:
+        filling.finish_writing()
         digests.save()
     filling.finish()
     plan = without(plan, filling.bad)
@@ -279,11 +283,15 @@ class _Filling:
         self._encoded: set[str] = set()
         self._black: dict[int, tuple[Item, int]] = {}
         self._told_of_cache = False
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="cache")
+        self._writing: deque[tuple[Item, _Version, Prepared, Future[bool]]] = deque()
 
     def take(self, work: _Work, result: _Read) -> None:
         """What was read of one picture."""
         item = work.item
         if result.failure:
+            if gone := self.encoder.gone(item, result.failure):
+                raise UserError(gone)
             self._skip(item, unreadable_picture(item.path, result.failure, item.concept))
         if item.id in self.bad or not work.numbers:
             self.progress.add(len(work.numbers) or 1)
@@ -314,12 +322,24 @@ class _Filling:
         items = [item for item, _, _ in pending]
         encoded = self.encoder.encode(items, [pixels for _, _, pixels in pending])
         for (item, version, _), prepared in zip(pending, encoded, strict=True):
-            on_disk = keep(self.cache, version.key, prepared)
-            self.store.add(item, version.number, version.key, prepared, on_disk)
+            written = self._writer.submit(keep, self.cache, version.key, prepared)
+            self._writing.append((item, version, prepared, written))
+        while len(self._writing) > _WRITTEN_BEHIND:
+            self._written()
+        self.progress.add(len(pending))
+
+    def finish_writing(self) -> None:
+        """Wait until all that was encoded is in the cache, however preparing ended."""
+        while self._writing:
+            self._written()
+        self._writer.shutdown()
+
+    def _written(self) -> None:
+        item, version, prepared, written = self._writing.popleft()
+        self.store.add(item, version.number, version.key, prepared, on_disk=written.result())
         if self.cache.problem is not None and not self._told_of_cache:
             self._told_of_cache = True
             warn(self.emit, self.cache.problem)
-        self.progress.add(len(pending))
 
     def finish(self) -> None:
         """Leave out pictures whose masks show nothing; tell how many bad ones were not named."""

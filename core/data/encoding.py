@@ -23,8 +23,9 @@ from core.data.images import (
 )
 from core.data.preparing import on_cpu
 from core.data.types import Item
-from core.errors import UserError, fail
+from core.errors import Problem, UserError, fail
 from core.families.base import LoadedModel
+from core.paths import user_path
 
 # What a GPU encodes at once: four pictures of 512 px, fewer of larger ones.
 _GPU_PIXELS = 4 * 512 * 512
@@ -95,6 +96,19 @@ class Encoder:
 
     def _mask_file(self, item: Item) -> Path | None:
         return item.mask if self.concept(item).mask.source == "file" else None
+
+    def gone(self, item: Item, reason: str) -> Problem | None:
+        """The problem that ends a run: not one picture but its concept's whole folder is away."""
+        path = self.concept(item).path
+        if not path.strip() or user_path(path).is_dir():
+            return None
+        return Problem(
+            code="pictures_gone",
+            title=f"The folder {user_path(path)} is not there any more; put it back and go on.",
+            detail=reason,
+            setting=f"concepts.{item.concept}.path",
+            file=str(user_path(path)),
+        )
 
     def key_of(self, item: Item, variation: Variation, digests: FileDigests) -> str:
         """The cache key of a version. Raises PictureError."""

@@ -14,7 +14,6 @@ from core.data.live import LivePictures, Showing
 from core.data.plan import NAMED_AT_MOST, unreadable_picture
 from core.data.types import Batch, Draw, Item, Plan
 from core.errors import Problem, UserError
-from core.paths import user_path
 from core.training.control import Control, Emit
 from core.training.objective import area_weights
 from core.worker.protocol import Warning
@@ -142,17 +141,19 @@ class Pictures:
     def _lose(self, item: Item, reason: str) -> None:
         self._gone.add(item.id)
         self._tell(item, unreadable_picture(item.path, reason, item.concept))
-        folder = user_path(self.encoder.concept(item).path)
-        if not folder.is_dir() or (self._all_live and self._gone == self._live_ids):
-            problem = Problem(
-                code="pictures_gone",
-                title=f"The pictures in {folder} cannot be read any more; put the folder back "
-                "and resume the run.",
-                detail=reason,
-                setting=f"concepts.{item.concept}.path",
-                file=str(folder),
+        if gone := self.encoder.gone(item, reason):
+            raise PicturesGone(gone)
+        if self._all_live and self._gone == self._live_ids:
+            raise PicturesGone(
+                Problem(
+                    code="pictures_gone",
+                    title="Not one of the pictures can be read any more; put them back and resume "
+                    "the run.",
+                    detail=reason,
+                    setting=f"concepts.{item.concept}.path",
+                    file=str(item.path),
+                )
             )
-            raise PicturesGone(problem)
 
     def _tell(self, item: Item, problem: Problem) -> None:
         if item.id in self._told or len(self._told) > NAMED_AT_MOST:

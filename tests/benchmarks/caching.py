@@ -23,6 +23,7 @@ from core.data.plan import make_plan
 from core.families.detect import detect
 from core.families.registry import family
 from core.training.control import Control
+from core.training.device import limit_threads
 from tests.benchmarks.common import add_model_options, job_of
 
 BATCH = 4
@@ -44,6 +45,8 @@ def main() -> None:
         prediction_type=base.prediction_type,
         zero_terminal_snr=base.zero_terminal_snr,
     )
+    # As a session does before it prepares.
+    limit_threads(model.components["unet"], torch.device("cpu"))
     plan = make_plan(job, bucket_step=base.bucket_step)
     sizes = Counter(item.placement.bucket for item in plan.items)
     ours, bare = [], []

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from core.config.concepts import Concept
 from core.config.job import Job
 from core.data import cache as cache_module
 from core.data.cache import latent_cache
@@ -130,7 +131,7 @@ def test_another_vae_or_background_is_another_entry(plan: Plan, events: Events) 
     store, _ = _prepare(plan, other, events)
     assert len(other.encoded) == 11
     assert torch.allclose(store[0], _expected(other, plan.items[0]), atol=1e-5)
-    _prepare(plan, other, events, background=(0, 0, 0))
+    _prepare(plan, other, events, concepts=[Concept(background="#000000")])
     assert len(other.encoded) == 22
 
 
