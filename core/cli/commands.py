@@ -242,6 +242,23 @@ def replace(
     return replace_in_captions(folder, search, subfolders=subfolders, dry_run=dry_run, as_json=json)
 
 
+@app.command()
+@command
+def cache(
+    clear: Annotated[
+        bool, typer.Option("--clear", help="Remove all that no running training needs.")
+    ] = False,
+    limit: Annotated[
+        float | None, typer.Option(metavar="GB", min=0, help="Make it at most so large.")
+    ] = None,
+    json: Json = False,
+) -> int:
+    """Show how large the cache of prepared pictures and captions is, or make it smaller."""
+    from core.cli.cache import show_cache
+
+    return show_cache(clear=clear, limit=limit, as_json=json)
+
+
 @presets_app.command("list")
 @command
 def presets_list(json: Json = False) -> int:
