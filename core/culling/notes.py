@@ -278,9 +278,10 @@ def _text(content: _Content) -> str:
     lines = content.lines
     for name, entry in content.pictures.items():
         if name not in lines:
-            lines[name] = f"{_json(name)}: {_json(entry)}"
+            lines[name] = f"{_json(name)}: {_json(dict(sorted(entry.items())))}"
     others = "".join(f"{_json(key)}: {_json(value)},\n" for key, value in content.others.items())
-    body = ",\n".join(lines[name] for name in content.pictures)
+    # In one order, so that undoing a change gives the file back to the byte.
+    body = ",\n".join(lines[name] for name in sorted(content.pictures))
     return f'{{\n"limner": {content.version},\n{others}"pictures": {{\n{body}\n}}\n}}\n'
 
 
