@@ -23,6 +23,12 @@ from core.worker.client import detached, worker_environment
 from core.worker.lines import LineSplitter
 
 
+def usual_command() -> list[str]:
+    """The command line of a captioning worker."""
+    # -P: a file named torch.py in the folder where Limner was started must not be imported.
+    return [sys.executable, "-P", "-m", "core.captioning.worker"]
+
+
 class CaptionWorker:
     """A captioning worker that was started here; its events come from `get`.
 
@@ -36,10 +42,8 @@ class CaptionWorker:
         self._events: queue.SimpleQueue[messages.Event | None] = queue.SimpleQueue()
         self._outbox: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._stderr: deque[str] = deque(maxlen=50)
-        # -P: a file named torch.py in the folder where Limner was started must not be imported.
-        usual = [sys.executable, "-P", "-m", "core.captioning.worker"]
         self._process = subprocess.Popen(
-            list(command) if command else usual,
+            list(command) if command else usual_command(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

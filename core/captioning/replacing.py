@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.captioning.tags import Change, each_line
+from core.captioning.tags import Change, each_line, without
 from core.data.scan import StopCheck, ask_stop
 from core.errors import fail
 
@@ -63,18 +63,15 @@ def replacer(search: Search) -> Callable[[str], str]:
 
     def in_tags(line: str) -> str:
         parts = line.split(",")
-        kept = []
-        for part in parts:
-            core = part.strip()
-            after = substitute(core) if core else core
-            if after == core:
-                kept.append(part)
-            elif after.strip():
-                start = part.index(core)
-                kept.append(part[:start] + after + part[start + len(core) :])
-        if kept and parts[0] is not kept[0]:
-            kept[0] = kept[0].lstrip()
-        return ",".join(kept)
+        drop = set()
+        for index, part in enumerate(parts):
+            tag = part.strip()
+            after = substitute(tag) if tag else tag
+            if not after.strip() and tag:
+                drop.add(index)
+            elif after != tag:
+                parts[index] = part.replace(tag, after)
+        return without(parts, drop) if drop else ",".join(parts)
 
     return lambda text: each_line(text, in_tags if search.tags else substitute)
 

@@ -133,13 +133,13 @@ def _rewrite(text: str, tag: str, name: str | None) -> str:
             first = min(drop)
             parts[first] = parts[first].replace(tag, name)
             drop.remove(first)
-        return _without(parts, drop) if drop else ",".join(parts)
+        return without(parts, drop) if drop else ",".join(parts)
 
     return each_line(text, change)
 
 
-def _without(parts: list[str], drop: set[int]) -> str:
-    """The parts but some, joined again; the line begins with as much space as before."""
+def without(parts: list[str], drop: set[int]) -> str:
+    """The parts between a line's commas but some; the line begins with as much space as before."""
     kept = [part for index, part in enumerate(parts) if index not in drop]
     if not kept:
         return ""
@@ -162,7 +162,7 @@ def remove_duplicates(text: str) -> str:
             if key and key in seen:
                 drop.add(index)
             seen.add(key)
-        return _without(parts, drop) if drop else line
+        return without(parts, drop) if drop else line
 
     return each_line(text, change)
 
