@@ -61,6 +61,11 @@ def draw(painter: QPainter, name: str, rect: QRectF, role: str = "text") -> None
     _renderer(name, getattr(theme.colours(), role)).render(painter, rect)
 
 
+def draw_in(painter: QPainter, name: str, rect: QRectF, colour: str) -> None:
+    """Draw the icon `name` into `rect` in a colour (#rrggbb) that no theme changes."""
+    _renderer(name, colour).render(painter, rect)
+
+
 def pixmap(name: str, size: int, role: str = "text", ratio: float = 1.0) -> QPixmap:
     """The icon as a pixmap of `size` logical pixels for a screen of pixel ratio `ratio`."""
     result = QPixmap(round(size * ratio), round(size * ratio))

@@ -373,6 +373,14 @@ QPushButton[role="segment"][side="right"] {{ border-top-right-radius: {z.radius}
     border-bottom-right-radius: {z.radius}px; }}
 QPushButton[role="segment"]:checked {{ background: {c.accent_soft}; color: {c.accent_text};
     font-weight: 600; }}
+QPushButton[role="segment"][side="middle"] {{ border-right: none; }}
+QPushButton[role="chip"] {{ background: transparent; border: 1px solid {c.border};
+    border-radius: {z.u}px; padding: {z.third}px {z.u + z.third}px; }}
+QPushButton[role="chip"]:hover {{ background: {c.hover}; }}
+QPushButton[role="chip"]:focus {{ border-color: {c.accent}; }}
+QPushButton[role="chip"]:checked {{ background: {c.accent_soft}; color: {c.accent_text};
+    border-color: {c.accent_soft}; font-weight: 600; }}
+QPushButton[role="chip"]:checked:focus {{ border-color: {c.accent}; }}
 QToolButton {{ background: transparent; border: 1px solid transparent;
     border-radius: {z.radius}px; padding: {z.third}px; }}
 QToolButton:hover {{ background: {c.hover}; }}

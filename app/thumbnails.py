@@ -376,7 +376,7 @@ def _read_with_qt(path: Path, edge: int) -> QImage | None:
     """None where Qt's reading is not exact or fails: the strict reading tells why."""
     reader = QImageReader(str(path))
     reader.setAutoTransform(True)
-    if bytes(reader.format().data()) == b"jpeg" and not _has_end_of_jpeg(path):
+    if bytes(reader.format().data()) == b"jpeg" and not has_end_of_jpeg(path):
         return None
     if reader.imageFormat() not in _EXACT_FORMATS:
         return None
@@ -399,7 +399,7 @@ def _fitting(size: QSize, edge: int) -> QSize:
     return fitted.expandedTo(QSize(1, 1))
 
 
-def _has_end_of_jpeg(path: Path) -> bool:
+def has_end_of_jpeg(path: Path) -> bool:
     """Whether a JPEG ends with its end marker: Qt paints what is missing grey and says nothing."""
     try:
         with open(path, "rb") as file:

@@ -37,6 +37,8 @@ from app.hardware import Hardware
 from app.header import Header
 from app.icons import icon
 from app.plan_watch import PlanWatch
+from app.preflight.panel import PreflightPanel
+from app.preflight.watch import PreflightWatch
 from app.presets_bar import PresetsBar
 from app.run_panel.panel import RunPanel
 from app.session import SessionKeeper
@@ -80,7 +82,7 @@ class Window(QMainWindow):
         self.tabs = QTabWidget()
         self.pages: dict[str, SettingsPage] = {
             "model": ModelTab(self.state, self.model_watch),
-            "concepts": ConceptsTab(self.state, self.scanner),
+            "concepts": ConceptsTab(self.state, self.scanner, self.model_watch),
             "lora": LoraTab(self.state),
             "training": TrainingTab(self.state),
             "sampling": SamplingTab(self.state),
@@ -89,6 +91,8 @@ class Window(QMainWindow):
         self.welcome = Welcome(self.state, self.model_watch)
         self.run = RunPanel(self)
         self.footer = Footer(self.plan_watch, self.run.controls)
+        self.preflight_watch = PreflightWatch(self.state, self.plan_watch, self)
+        self.check = PreflightPanel(self.preflight_watch)
         self._build()
         self._connect()
         self._shortcuts()
@@ -130,7 +134,13 @@ class Window(QMainWindow):
         whole.setSpacing(0)
         whole.addWidget(self.header)
         whole.addWidget(_line())
-        whole.addWidget(self.splitter, 1)
+        upper = QSplitter(Qt.Orientation.Vertical)
+        upper.setHandleWidth(max(1, theme.unit(0.5)))
+        upper.setChildrenCollapsible(False)
+        upper.addWidget(self.splitter)
+        upper.addWidget(self.check)
+        upper.setStretchFactor(0, 1)
+        whole.addWidget(upper, 1)
         whole.addWidget(_line())
         whole.addWidget(self.footer)
         self.setCentralWidget(middle)
@@ -149,7 +159,9 @@ class Window(QMainWindow):
         self.header.panelToggled.connect(self.show_run)
         self.header.welcomeRequested.connect(lambda: self._show_welcome(True))
         self.search.chosen.connect(self.reveal)
-        self.footer.problemChosen.connect(self.reveal)
+        self.footer.checkRequested.connect(self.toggle_check)
+        self.check.settingRequested.connect(self.reveal)
+        self.check.pictureRequested.connect(self.reveal_picture)
         self.footer.readyChanged.connect(self.run.set_ready)
         self.run.trainRequested.connect(self.train)
         self.run.collapsedChanged.connect(lambda collapsed: self.show_run(not collapsed))
@@ -254,6 +266,22 @@ class Window(QMainWindow):
         self.tabs.setCurrentIndex(TABS.index(name))
         self.pages[name].reveal(path)
 
+    def reveal_picture(self, concept: int, path: str) -> None:
+        """Lead to a picture in its concept, or to the concept where it is not shown."""
+        if not self.left.isVisible():
+            self.left.setVisible(True)
+        self.tabs.setCurrentIndex(TABS.index("concepts"))
+        show = getattr(self.pages["concepts"], "reveal_picture", None)
+        if show is None or not show(concept, Path(path)):
+            self.reveal(f"concepts.{concept}.path")
+
+    def toggle_check(self) -> None:
+        """Open what Train would do in detail, or put it away."""
+        if self.check.isHidden():
+            self.check.open()
+        else:
+            self.check.put_away()
+
     def load_demo(self) -> None:
         """Choose the demo preset."""
         self.presets.refresh()
@@ -266,13 +294,14 @@ class Window(QMainWindow):
         errors = [p for p in self.plan_watch.problems() if p.severity == "error"]
         job = self.state.job()
         if job is None or errors:
+            self.check.open()
             if len(errors) == 1:
                 self.reveal(errors[0].setting)
-            else:
-                self.footer.show_problems()
             return
         self.keeper.save_now()
         self._show_welcome(False)
+        if not self.check.isHidden():
+            self.check.put_away()
         self.show_run(True)
         self.run.start(job)
 
@@ -382,6 +411,10 @@ class Window(QMainWindow):
         prefs.put("tab", TABS[self.tabs.currentIndex()])
         if self._hardware is not None:
             self._hardware.stop()
+        concepts = self.pages["concepts"]
+        assert isinstance(concepts, ConceptsTab)
+        concepts.close_down()
+        self.preflight_watch.close()
         self.background.close()
         event.accept()
 

@@ -53,6 +53,8 @@ class FlowLayout(QLayout):
         """Put the items into `rect`; returns the height that they need."""
         x, y, line = rect.left(), rect.top(), 0
         for item in self._items:
+            if item.isEmpty():
+                continue  # hidden widgets leave no gap
             size = item.sizeHint()
             if x > rect.left() and x + size.width() > rect.left() + rect.width():
                 x, y, line = rect.left(), y + line + self.spacing(), 0

@@ -1,136 +1,44 @@
-"""The Concepts tab: a card per folder of pictures, its settings under it."""
+"""The Concepts tab: a card per folder of pictures, with its settings, pictures and statistics."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QSize, Qt, QUrl, Signal
-from PySide6.QtGui import QDesktopServices, QResizeEvent
+from pydantic import ValidationError
+from PySide6.QtCore import QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QFileDialog,
     QFrame,
     QHBoxLayout,
     QLabel,
-    QMenu,
     QPushButton,
     QVBoxLayout,
     QWidget,
 )
 
 from app import prefs, theme
-from app.concept_scan import ConceptFacts, ConceptScanner
-from app.forms import Form, Section, grouped, tooltip
+from app.concept_scan import ConceptScanner
+from app.concepts.card import LIST, ConceptCard
+from app.detection import BaseModelWatch
 from app.i18n import counted
 from app.icons import icon
+from app.plan_watch import USUAL_STEP
 from app.state import SettingsState, new_item
 from app.tabs.settings_page import SettingsPage
-from app.widgets.cards import Card, CardList
-from app.widgets.fields import CheckField
-from app.widgets.labels import Elided, Note, Picture
-from app.widgets.thumbs import ThumbStrip
-from core.config.job import BY_PATH
+from app.widgets.cards import CardList
+from app.widgets.labels import Note, Picture
+from core.config.concepts import Concept
+from core.data.captions import kohya_name
 
-LIST = "concepts"
-ENABLED = "concepts[].enabled"
-SECTIONS = tuple(
-    Section(section.title, tuple(path for path in section.paths if path != ENABLED))
-    for section in grouped("concepts[].")
-)
+if TYPE_CHECKING:
+    from app.concepts.pictures import PicturesPage
+    from app.thumbnails import ThumbnailStore
 
-
-class ConceptCard(Card):
-    """One concept: thumbnails, name, counts; its settings unfold."""
-
-    def __init__(
-        self, index: int, state: SettingsState, page: ConceptsTab, scanner: ConceptScanner
-    ) -> None:
-        super().__init__(index, state)
-        self._page, self._scanner = page, scanner
-        info = BY_PATH[ENABLED]
-        self.enabled = CheckField()
-        self.enabled.setAccessibleName(info.title)
-        self.enabled.setToolTip(tooltip(info, ENABLED))
-        self.enabled.edited.connect(lambda on: state.set(f"{LIST}.{self.index}.enabled", on))
-        self.thumbs = ThumbStrip(page.background)
-        self.title = Elided()
-        theme.set_role(self.title, "title")
-        self.folder = Elided(mode=Qt.TextElideMode.ElideMiddle)
-        theme.set_role(self.folder, "small")
-        self.counts = QLabel()
-        theme.set_role(self.counts, "small")
-        self.counts.setTextFormat(Qt.TextFormat.PlainText)
-        self.trouble = Note()
-        texts = QVBoxLayout()
-        texts.setSpacing(theme.unit(0.25))
-        for widget in (self.title, self.folder, self.counts, self.trouble):
-            texts.addWidget(widget)
-        texts.addStretch(1)
-        self.head.addWidget(self.enabled, 0, Qt.AlignmentFlag.AlignTop)
-        self.head.addWidget(self.thumbs, 0, Qt.AlignmentFlag.AlignTop)
-        self.head.addLayout(texts, 1)
-        scanner.updated.connect(self.refresh)
-        self._shown: tuple[Path, ...] | None = None
-        self.refresh()
-
-    def refresh(self) -> None:
-        try:
-            concept = self.state.get(f"{LIST}.{self.index}")
-        except KeyError:
-            return  # this card is about to go
-        path = str(concept["path"])
-        name = str(concept["name"]).strip() or Path(path).name or self.tr("New concept")
-        self.enabled.set_value(concept["enabled"])
-        self.thumbs.set_dimmed(concept["enabled"] is not True)
-        self.title.setEnabled(concept["enabled"] is True)
-        self.title.set_text(name)
-        self.folder.set_text(path or self.tr("no folder yet"))
-        self.setAccessibleName(name)
-        facts = self._scanner.facts(concept)
-        self.counts.setText(self.tr("counting...") if facts is None else self._counts(facts))
-        self.counts.setVisible(facts is None or not facts.problem)
-        kind, text = self._trouble(facts) if facts is not None and path else ("", "")
-        self.trouble.setVisible(bool(text))
-        self.trouble.set_note(text, kind or "help")
-        if facts is not None and facts.first != self._shown:
-            self._shown = facts.first
-            self.thumbs.set_paths(facts.first)
-
-    def _counts(self, facts: ConceptFacts) -> str:
-        found, captioned = facts.pictures, facts.captioned
-        pictures = counted(self.tr("%n picture(s)", "", found), found)
-        captions = counted(self.tr("%n caption(s)", "", captioned), captioned)
-        return f"{pictures}, {captions}"
-
-    def _trouble(self, facts: ConceptFacts) -> tuple[str, str]:
-        if facts.problem:
-            return "error", facts.problem
-        if facts.caption_problem:
-            return "error", facts.caption_problem
-        if not facts.pictures:
-            return "warning", self.tr("There are no pictures in this folder.")
-        if facts.without_caption:
-            return "warning", self.tr("%n without caption", "", facts.without_caption)
-        return "", ""
-
-    def make_body(self) -> QWidget:
-        form = Form(self.state, SECTIONS, f"{LIST}.{self.index}")
-        self._page.adopt(form)
-        return form
-
-    def extra_actions(self, menu: QMenu) -> None:
-        path = Path(str(self.state.get(f"{LIST}.{self.index}.path"))).expanduser()
-        show = menu.addAction(
-            icon("folder-open"),
-            self.tr("Show folder"),
-            lambda: QDesktopServices.openUrl(QUrl.fromLocalFile(str(path))),
-        )
-        show.setEnabled(path.is_dir())
-        menu.addSeparator()
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        super().resizeEvent(event)
-        self.thumbs.set_count(2 if self.width() < theme.em(74) else 4)
+# Settings outside the concepts that decide on what training sees of a picture.
+_SEEN_BY = ("training.resolution", "training.more_resolutions")
 
 
 class ConceptsTab(SettingsPage):
@@ -138,33 +46,54 @@ class ConceptsTab(SettingsPage):
 
     demoRequested = Signal()
 
-    def __init__(self, state: SettingsState, scanner: ConceptScanner) -> None:
+    def __init__(
+        self, state: SettingsState, scanner: ConceptScanner, model: BaseModelWatch | None = None
+    ) -> None:
         super().__init__(state, most_em=170)
         self.background = scanner.background
-        header = QHBoxLayout()
-        self.summary = QLabel()
-        theme.set_role(self.summary, "muted")
-        self.add = QPushButton(icon("folder-plus"), self.tr("Add folder"))
-        self.add.clicked.connect(self.choose_folder)
-        header.addWidget(self.summary)
-        header.addStretch(1)
-        header.addWidget(self.add)
-        self._header = QWidget()
-        self._header.setLayout(header)
-        header.setContentsMargins(theme.indent(), 0, 0, 0)
-        self.column.addWidget(self._header)
+        self._model = model
+        self._thumbnails: ThumbnailStore | None = None
+        self._build_header()
         self.empty = self._empty_state()
         around = QVBoxLayout()
         around.setContentsMargins(theme.unit(1), 0, 0, 0)
         around.addWidget(self.empty)
         self.column.addLayout(around)
-        self.list = CardList(state, LIST, lambda index: ConceptCard(index, state, self, scanner))
+        self.list = CardList(state, LIST, lambda index: self._make_card(index, scanner))
         self.list.countChanged.connect(self._count_changed)
+        self.list.opened.connect(lambda _: self._arrange_rooms())
+        self.list.acted.connect(self._acted)
         scanner.updated.connect(self._summarise)
         state.changed.connect(self._value_changed)
+        state.reloaded.connect(self._show_looks)
+        if model is not None:
+            model.changed.connect(self._show_looks)
         self._scanner = scanner
         self.column.addWidget(self.list)
+        self._fit = QTimer(self)
+        self._fit.setSingleShot(True)
+        self._fit.setInterval(0)
+        self._fit.timeout.connect(self._fit_room)
         self._count_changed(len(self.list.cards))
+
+    def _build_header(self) -> None:
+        self.summary = QLabel()
+        theme.set_role(self.summary, "muted")
+        self.said = Note(lines=3)
+        self.said.setVisible(False)
+        self.add = QPushButton(icon("folder-plus"), self.tr("Add folder"))
+        self.add.clicked.connect(self.choose_folder)
+        header = QHBoxLayout()
+        header.addWidget(self.summary)
+        header.addStretch(1)
+        header.addWidget(self.add)
+        self._header = QWidget()
+        column = QVBoxLayout(self._header)
+        column.setContentsMargins(theme.indent(), 0, 0, 0)
+        column.setSpacing(theme.unit(0.5))
+        column.addLayout(header)
+        column.addWidget(self.said)
+        self.column.addWidget(self._header)
 
     def _empty_state(self) -> QFrame:
         frame = QFrame()
@@ -202,6 +131,98 @@ class ConceptsTab(SettingsPage):
         column.addLayout(buttons)
         return frame
 
+    # --- cards and their rooms ------------------------------------------------------------
+
+    def _make_card(self, index: int, scanner: ConceptScanner) -> ConceptCard:
+        card = ConceptCard(index, self.state, self, scanner)
+        card.roomChanged.connect(self._room_changed)
+        return card
+
+    def card(self, index: int) -> ConceptCard:
+        """The card of a concept. Raises IndexError when there is none."""
+        found = self.list.cards[index]
+        assert isinstance(found, ConceptCard)
+        return found
+
+    def make_pictures(self) -> PicturesPage:
+        """A page for the pictures of a concept."""
+        # Late: reading pictures is nothing that the window's start should wait for.
+        from app.concepts.pictures import PicturesPage
+        from app.thumbnails import ThumbnailStore
+
+        if self._thumbnails is None:
+            self._thumbnails = ThumbnailStore(self)
+        return PicturesPage(self.background, self._thumbnails)
+
+    def show_look(self, card: ConceptCard) -> None:
+        """Give a card's pages the settings as they are now."""
+        if card.pictures is None:
+            return
+        from app.concepts.facts import Look, sides_of
+
+        try:
+            concept = Concept.model_validate(self.state.get(f"{LIST}.{card.index}"))
+            resolution = int(self.state.get("training.resolution"))
+        except (ValidationError, KeyError, TypeError, ValueError):
+            return  # what is being typed is no value yet
+        file = self._model.file if self._model is not None else None
+        step = file.bucket_step if file else USUAL_STEP
+        more = str(self.state.get("training.more_resolutions"))
+        card.pictures.set_look(Look(concept, sides_of(concept, resolution, more, step), step))
+
+    def _show_looks(self) -> None:
+        for index in range(len(self.list.cards)):
+            self.show_look(self.card(index))
+
+    def _room_changed(self, card: ConceptCard) -> None:
+        self._arrange_rooms()
+
+    def _arrange_rooms(self) -> None:
+        """A room full of pictures has the tab to itself."""
+        cards = [self.card(index) for index in range(len(self.list.cards))]
+        full = next((card for card in cards if card.fills_tab()), None)
+        for card in cards:
+            card.setVisible(full is None or card is full)
+            if card is not full:
+                card.set_room_height(0)
+        self._header.setVisible(full is None and bool(self.list.cards))
+        if full is not None:
+            self.verticalScrollBar().setValue(0)
+            self._fit.start()
+
+    def _fit_room(self) -> None:
+        inside = self.widget()
+        for card in self.list.cards:
+            if not isinstance(card, ConceptCard) or not card.fills_tab() or inside is None:
+                continue
+            assert card.body is not None
+            top = card.body.mapTo(inside, card.body.rect().topLeft()).y()
+            room = self.viewport().height() - top - theme.unit(1) - theme.unit(2) - 2
+            card.set_room_height(max(room, theme.unit(44)))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit.start()
+
+    def reveal_picture(self, index: int, path: Path) -> None:
+        """Show one picture of a concept in its grid."""
+        if index >= len(self.list.cards):
+            return
+        card = self.card(index)
+        card.enter("pictures")
+        if card.pictures is not None:
+            card.pictures.reveal(path)
+
+    def close_down(self) -> None:
+        """Finish what is being written and end the threads; the window closes."""
+        for card in self.list.cards:
+            if isinstance(card, ConceptCard) and card.pictures is not None:
+                card.pictures.close_down()
+        if self._thumbnails is not None:
+            self._thumbnails.close()
+
+    # --- adding ------------------------------------------------------------
+
     def set_drop_target(self, over: bool) -> None:
         """Show that a drop would land here."""
         self.empty.setProperty("over", "true" if over else "false")
@@ -216,24 +237,65 @@ class ConceptsTab(SettingsPage):
             self.add_folders([Path(path)])
 
     def add_folders(self, folders: Sequence[Path]) -> None:
-        """Add a concept for each folder that is not there yet, and open the first."""
+        """Add the concepts that the folders hold and that are not there yet; open the first."""
+        from core.data.layouts import concepts_of_folder
+
         there = {str(concept["path"]) for concept in self.state.get(LIST)}
-        fresh = [str(f) for f in dict.fromkeys(folders) if str(f) not in there]
-        for path in fresh:
-            prefs.add_recent("folder", path, 8)
-        if fresh:
-            first = len(self.list.cards)
-            self.state.extend(LIST, [{**new_item(LIST), "path": path} for path in fresh])
-            self.list.open(first)
-            self.bring(self.list.cards[first])
+        fresh = []
+        for folder in dict.fromkeys(folders):
+            for proposal in concepts_of_folder(folder):
+                if proposal["path"] not in there:
+                    there.add(proposal["path"])
+                    fresh.append({**new_item(LIST), **proposal})
+            prefs.add_recent("folder", str(folder), 8)
+        if not fresh:
+            self._say(self.tr("This folder is in the list already."))
+            return
+        first = len(self.list.cards)
+        self.state.extend(LIST, fresh)
+        self._say(self._recognised(fresh))
+        self.list.open(first)
+        self.bring(self.list.cards[first])
+
+    def _recognised(self, concepts: Sequence[Mapping[str, Any]]) -> str:
+        """What is special about folders that were added, in a sentence; empty for plain ones."""
+        parts = []
+        if any(kohya_name(Path(c["path"]).name) for c in concepts):
+            parts.append(self.tr("folder names with repeats, as kohya's scripts use them"))
+        if any(c["prompt"]["source"] == "metadata" for c in concepts):
+            parts.append(self.tr("a table of captions"))
+        if any(c["kind"] == "prior" for c in concepts):
+            parts.append(self.tr("regularisation pictures"))
+        if any(c["kind"] == "validation" for c in concepts):
+            parts.append(self.tr("validation pictures"))
+        if not parts:
+            if any(c["include_subfolders"] for c in concepts):
+                return self.tr("The pictures lie in subfolders, so these are included.")
+            return ""
+        text = self.tr("Recognised %1.")
+        if len(concepts) > 1:
+            text = self.tr("Recognised %1: added as %2 concepts.")
+        text = text.replace("%2", str(len(concepts)))
+        return text.replace("%1", self.tr(" and ").join(parts))
+
+    def _say(self, text: str) -> None:
+        self.said.setVisible(bool(text))
+        self.said.set_note(text, "todo")
+
+    def _acted(self, index: int, name: str) -> None:
+        self._say(self.tr("Removed; Ctrl+Z brings it back.") if name == "remove" else "")
+
+    # --- at a glance ------------------------------------------------------------
 
     def _value_changed(self, path: str) -> None:
         if path.startswith(LIST):
             self._summarise()
+        if path.startswith(LIST) or path in _SEEN_BY:
+            self._show_looks()
 
     def _count_changed(self, count: int) -> None:
         self.empty.setVisible(count == 0)
-        self._header.setVisible(count > 0)
+        self._arrange_rooms()
         self._summarise()
 
     def _summarise(self) -> None:
@@ -244,6 +306,8 @@ class ConceptsTab(SettingsPage):
         words = counted(self.tr("%n concept(s) in use", "", number), number)
         found = counted(self.tr("%n picture(s)", "", pictures), pictures)
         self.summary.setText(f"{words}, {found}")
+
+    # --- being led here ------------------------------------------------------------
 
     def has(self, path: str) -> bool:
         return path == LIST or path.startswith(f"{LIST}.")
@@ -257,9 +321,9 @@ class ConceptsTab(SettingsPage):
             return target
         if int(parts[1]) >= len(self.list.cards):
             return None
-        self.list.open(int(parts[1]))
-        card = self.list.cards[int(parts[1])]
-        assert isinstance(card, ConceptCard)
+        card = self.card(int(parts[1]))
+        self.list.open(card.index)
+        card.enter("settings")
         if parts[2:] in ([], ["enabled"]):
             card.enabled.setFocus(Qt.FocusReason.OtherFocusReason)
             self.bring(card)

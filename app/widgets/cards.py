@@ -150,7 +150,10 @@ class Card(QFrame):
     def keyPressEvent(self, event: QKeyEvent) -> None:
         alt = event.modifiers() == Qt.KeyboardModifier.AltModifier
         key = event.key()
-        if key in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space):
+        if not self.hasFocus():
+            # Keys that a part of the body has no use for are not meant for the card.
+            super().keyPressEvent(event)
+        elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space):
             self.toggled.emit(self.index)
         elif key == Qt.Key.Key_Delete:
             self.command.emit(self.index, "remove")
@@ -173,11 +176,13 @@ class Card(QFrame):
 class CardList(QWidget):
     """Cards for every item of a list in the state; at most one is open.
 
-    Signals: countChanged(n); opened(index) with -1 when none is.
+    Signals: countChanged(n); opened(index) with -1 when none is; acted(index, name) after one of
+    `act`'s commands.
     """
 
     countChanged = Signal(int)
     opened = Signal(int)
+    acted = Signal(int, str)
 
     def __init__(
         self, state: SettingsState, list_path: str, make_card: Callable[[int], Card]
@@ -246,6 +251,7 @@ class CardList(QWidget):
             self.open(copy if self._open >= 0 else -1)
         else:
             self._move(index, index + (1 if name == "down" else -1))
+        self.acted.emit(index, name)
 
     def _move(self, index: int, to: int) -> None:
         to = max(0, min(to, len(self.cards) - 1))

@@ -6,12 +6,21 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QRect, QRectF, QSize, Qt
-from PySide6.QtGui import QColor, QImage, QImageReader, QPainter, QPainterPath, QPaintEvent
+from PySide6.QtCore import QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import (
+    QColor,
+    QImage,
+    QImageReader,
+    QMouseEvent,
+    QPainter,
+    QPainterPath,
+    QPaintEvent,
+)
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app import icons, theme
 from app.background import Background
+from app.thumbnails import has_end_of_jpeg
 
 MOST = 4
 _KEPT = 400
@@ -35,6 +44,7 @@ def read_square(path: Path, side: int, cancelled: Callable[[], bool] = lambda: F
         return QImage()
     reader = QImageReader(str(path))
     reader.setAutoTransform(True)
+    torn = bytes(reader.format().data()) == b"jpeg" and not has_end_of_jpeg(path)
     size = reader.size()
     if size.isValid() and min(size.width(), size.height()) > 0:
         shorter = min(size.width(), size.height())
@@ -43,7 +53,7 @@ def read_square(path: Path, side: int, cancelled: Callable[[], bool] = lambda: F
             max(side, round(size.width() * scale)), max(side, round(size.height() * scale))
         )
         reader.setScaledSize(wanted)
-    image = reader.read()
+    image = QImage() if torn else reader.read()
     if image.isNull():
         image = _read_with_pillow(path)
     if image.isNull():
@@ -77,7 +87,9 @@ def _read_with_pillow(path: Path) -> QImage:
 
 
 class ThumbStrip(QWidget):
-    """A few pictures in a row, on the neutral grey."""
+    """A few pictures in a row, on the neutral grey. Signals: clicked()."""
+
+    clicked = Signal()
 
     def __init__(self, background: Background) -> None:
         super().__init__()
@@ -87,7 +99,8 @@ class ThumbStrip(QWidget):
         self._paths: list[Path] = []
         self._images: list[QImage] = []
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
-        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self.setToolTip(self.tr("Show the pictures"))
 
     def _side(self) -> int:
         return theme.unit(8)
@@ -133,6 +146,14 @@ class ThumbStrip(QWidget):
         if isinstance(images, list):
             self._images = images
             self.update()
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        event.accept()
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        event.accept()
+        if event.button() == Qt.MouseButton.LeftButton:
+            self.clicked.emit()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)

@@ -1,0 +1,273 @@
+"""The card of one concept: what it is at a glance; settings, pictures and statistics inside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from PySide6.QtCore import Qt, QUrl, Signal
+from PySide6.QtGui import QDesktopServices, QFont, QFontMetrics, QResizeEvent
+from PySide6.QtWidgets import (
+    QButtonGroup,
+    QHBoxLayout,
+    QLabel,
+    QMenu,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app import theme
+from app.concept_scan import ConceptFacts, ConceptScanner
+from app.forms import Form, Section, grouped, tooltip
+from app.i18n import counted
+from app.icons import icon
+from app.state import SettingsState
+from app.widgets.cards import Card
+from app.widgets.fields import CheckField
+from app.widgets.labels import Elided, Note
+from app.widgets.thumbs import ThumbStrip
+from core.config.job import BY_PATH
+
+if TYPE_CHECKING:
+    from app.concepts.pictures import PicturesPage
+
+LIST = "concepts"
+ENABLED = "concepts[].enabled"
+ROOMS = ("settings", "pictures")
+SECTIONS = tuple(
+    Section(section.title, tuple(path for path in section.paths if path != ENABLED))
+    for section in grouped("concepts[].")
+)
+
+
+class _Rooms(QWidget):
+    """Shows one of its pages at a time, in exactly the height that this one needs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self._pages: list[QWidget] = []
+
+    def show_page(self, page: QWidget) -> None:
+        """Show a page, added when it is new."""
+        if page not in self._pages:
+            self._pages.append(page)
+            self._column.addWidget(page)
+        for other in self._pages:
+            other.setVisible(other is page)
+
+
+class Host(Protocol):
+    """What a card needs of the tab that it stands in."""
+
+    def adopt(self, form: Form) -> Form:
+        """Let a form take part in level and search."""
+
+    def make_pictures(self) -> PicturesPage:
+        """A page for the pictures of a concept."""
+
+    def show_look(self, card: ConceptCard) -> None:
+        """Give the card's pages the settings as they are now."""
+
+
+class ConceptCard(Card):
+    """One concept: thumbnails, name, counts; its rooms unfold. Signals: roomChanged(card)."""
+
+    roomChanged = Signal(object)
+
+    def __init__(
+        self, index: int, state: SettingsState, host: Host, scanner: ConceptScanner
+    ) -> None:
+        super().__init__(index, state)
+        self._host, self._scanner = host, scanner
+        self.room = "settings"
+        self.form: Form | None = None
+        self.pictures: PicturesPage | None = None
+        info = BY_PATH[ENABLED]
+        self.enabled = CheckField()
+        self.enabled.setAccessibleName(info.title)
+        self.enabled.setToolTip(tooltip(info, ENABLED))
+        self.enabled.edited.connect(lambda on: state.set(f"{LIST}.{self.index}.enabled", on))
+        self.thumbs = ThumbStrip(scanner.background)
+        self.thumbs.clicked.connect(lambda: self.enter("pictures"))
+        self.title = Elided()
+        theme.set_role(self.title, "title")
+        self.folder = Elided(mode=Qt.TextElideMode.ElideMiddle)
+        theme.set_role(self.folder, "small")
+        self.counts = QLabel()
+        theme.set_role(self.counts, "small")
+        self.counts.setTextFormat(Qt.TextFormat.PlainText)
+        self.trouble = Note()
+        texts = QVBoxLayout()
+        texts.setSpacing(theme.unit(0.25))
+        for widget in (self.title, self.folder, self.counts, self.trouble):
+            texts.addWidget(widget)
+        texts.addStretch(1)
+        self.rooms = self._room_switch()
+        top = Qt.AlignmentFlag.AlignTop
+        self.head.addWidget(self.enabled, 0, top)
+        self.head.addWidget(self.thumbs, 0, top)
+        self.head.addLayout(texts, 1)
+        self.head.addWidget(self.rooms, 0, top)
+        self._stack = _Rooms()
+        scanner.updated.connect(self.refresh)
+        self._shown: tuple[Path, ...] | None = None
+        self.refresh()
+
+    def _room_switch(self) -> QWidget:
+        switch = QWidget()
+        row = QHBoxLayout(switch)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(0)
+        group = QButtonGroup(switch)
+        self.room_buttons: dict[str, QPushButton] = {}
+        for room, text, side in (
+            ("settings", self.tr("Settings"), "left"),
+            ("pictures", self.tr("Pictures"), "right"),
+        ):
+            button = QPushButton(text)
+            button.setCheckable(True)
+            button.setProperty("role", "segment")
+            button.setProperty("side", side)
+            bold = button.font()
+            bold.setWeight(QFont.Weight.DemiBold)
+            wide = QFontMetrics(bold).horizontalAdvance(text)
+            # The chosen one is bold, and nothing moves by choosing.
+            button.setMinimumWidth(wide + theme.unit(4))
+            button.clicked.connect(lambda _, room=room: self.enter(room))
+            group.addButton(button)
+            row.addWidget(button)
+            self.room_buttons[room] = button
+        switch.hide()
+        return switch
+
+    # --- rooms ------------------------------------------------------------
+
+    def make_body(self) -> QWidget:
+        return self._stack
+
+    def set_open(self, opened: bool) -> None:
+        if opened:
+            self._furnish(self.room)
+        super().set_open(opened)
+        if not opened:
+            self.room = "settings"
+        self.rooms.setVisible(opened)
+        self._arrange_head()
+
+    def enter(self, room: str) -> None:
+        """Open the card at one of ROOMS."""
+        self.room = room
+        if not self.is_open():
+            self.toggled.emit(self.index)
+        if self.is_open():
+            self._furnish(room)
+            self._arrange_head()
+            self.roomChanged.emit(self)
+
+    def _furnish(self, room: str) -> None:
+        """Make a room when it is entered for the first time, and show it."""
+        page: QWidget
+        if room == "pictures":
+            if self.pictures is None:
+                self.pictures = self._host.make_pictures()
+            page = self.pictures
+        else:
+            if self.form is None:
+                self.form = Form(self.state, SECTIONS, f"{LIST}.{self.index}")
+                self._host.adopt(self.form)
+            page = self.form
+        self._stack.show_page(page)
+        self.room_buttons[room].setChecked(True)
+        self._host.show_look(self)
+
+    def fills_tab(self) -> bool:
+        """Whether the open room takes all the place there is."""
+        return self.is_open() and self.room != "settings"
+
+    def set_room_height(self, height: int) -> None:
+        """How high the open room is; 0 leaves it to what is in it."""
+        if height:
+            self._stack.setFixedHeight(height)
+        else:
+            self._stack.setMinimumHeight(0)
+            self._stack.setMaximumHeight(16777215)
+
+    def _arrange_head(self) -> None:
+        """Little above the pictures: they are what the room is for."""
+        small = self.fills_tab()
+        self._arrange_thumbs()
+        self.folder.setVisible(not small)
+        self.refresh()
+
+    # --- at a glance ------------------------------------------------------------
+
+    def refresh(self) -> None:
+        try:
+            concept = self.state.get(f"{LIST}.{self.index}")
+        except KeyError:
+            return  # this card is about to go
+        path = str(concept["path"])
+        name = str(concept["name"]).strip() or Path(path).name or self.tr("New concept")
+        self.enabled.set_value(concept["enabled"])
+        self.thumbs.set_dimmed(concept["enabled"] is not True)
+        self.title.setEnabled(concept["enabled"] is True)
+        self.title.set_text(name)
+        self.folder.set_text(path or self.tr("no folder yet"))
+        self.setAccessibleName(name)
+        facts = self._scanner.facts(concept)
+        counts = self.tr("counting...") if facts is None else self._counts(facts)
+        purpose = {"validation": self.tr("for validation"), "prior": self.tr("as prior")}
+        if concept["kind"] in purpose:
+            counts = f"{counts}, {purpose[concept['kind']]}"
+        self.counts.setText(counts)
+        self.counts.setVisible(facts is None or not facts.problem)
+        kind, text = self._trouble(facts) if facts is not None and path else ("", "")
+        self.trouble.setVisible(bool(text) and not (self.fills_tab() and kind == "warning"))
+        self.trouble.set_note(text, kind or "help")
+        if facts is not None and facts.first != self._shown:
+            self._shown = facts.first
+            self.thumbs.set_paths(facts.first)
+
+    def _counts(self, facts: ConceptFacts) -> str:
+        found, captioned = facts.pictures, facts.captioned
+        pictures = counted(self.tr("%n picture(s)", "", found), found)
+        captions = counted(self.tr("%n caption(s)", "", captioned), captioned)
+        return f"{pictures}, {captions}"
+
+    def _trouble(self, facts: ConceptFacts) -> tuple[str, str]:
+        if facts.problem:
+            return "error", facts.problem
+        if facts.caption_problem:
+            return "error", facts.caption_problem
+        if not facts.pictures:
+            return "warning", self.tr("There are no pictures in this folder.")
+        if facts.without_caption:
+            return "warning", self.tr("%n without caption", "", facts.without_caption)
+        return "", ""
+
+    def extra_actions(self, menu: QMenu) -> None:
+        path = Path(str(self.state.get(f"{LIST}.{self.index}.path"))).expanduser()
+        there = path.is_dir()
+        for name, text, act in (
+            ("images", self.tr("Pictures"), lambda: self.enter("pictures")),
+            ("folder-open", self.tr("Show folder"), lambda: _show(path)),
+        ):
+            menu.addAction(icon(name), text, act).setEnabled(there)
+        menu.addSeparator()
+
+    def _arrange_thumbs(self) -> None:
+        """As many as there is room for beside the name and the rooms' switch."""
+        width, opened = self.width(), self.is_open()
+        self.thumbs.set_count(2 if width < theme.em(102 if opened else 74) else 4)
+        self.thumbs.setVisible(not self.fills_tab() and not (opened and width < theme.em(84)))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._arrange_thumbs()
+
+
+def _show(folder: Path) -> None:
+    QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))
