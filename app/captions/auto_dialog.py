@@ -356,7 +356,7 @@ class AutoDialog(QDialog):
         return "error" if ended.problems else "warning"
 
     def _show_count(self) -> None:
-        rows, taken = self.model.rowCount(), len(self.model.taken())
+        rows, taken = self.model.rowCount(), self.model.taken_count()
         self.every.setVisible(rows > 0)
         self.every.setChecked(rows == taken)
         text = ""

@@ -234,7 +234,7 @@ class ChangeDialog(QDialog):
         theme.repolish(self.first)
 
     def _show_count(self) -> None:
-        rows, taken = self.model.rowCount(), len(self.model.taken())
+        rows, taken = self.model.rowCount(), self.model.taken_count()
         text = self.tr("Nothing would change.")
         if rows and rows == taken:
             text = counted(self.tr("%n caption(s) would change", "", rows), rows)

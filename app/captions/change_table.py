@@ -58,9 +58,10 @@ class ChangeModel(QAbstractTableModel):
         self._off: set[Path] = set()
 
     def set_changes(self, changes: Sequence[Change]) -> None:
-        """Show other changes; a picture that was left out stays left out."""
+        """Show other changes; a picture without tick that is there again has none."""
         self.beginResetModel()
         self._changes = list(changes)
+        self._off &= {change.picture for change in self._changes}
         self.endResetModel()
         self.ticksChanged.emit()
 
@@ -84,6 +85,10 @@ class ChangeModel(QAbstractTableModel):
     def taken(self) -> list[Change]:
         """The changes whose tick is set."""
         return [change for change in self._changes if change.picture not in self._off]
+
+    def taken_count(self) -> int:
+        """How many ticks are set."""
+        return len(self._changes) - len(self._off)
 
     def tick_all(self, on: bool) -> None:
         """Set or remove all ticks."""

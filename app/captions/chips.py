@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QFontMetricsF, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
@@ -117,7 +117,7 @@ class ChipBox(QScrollArea):
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._fit()
 
-    def set_tags(self, tags: Sequence[str], counts: dict[str, int], removable: bool) -> None:
+    def set_tags(self, tags: Sequence[str], counts: Mapping[str, int], removable: bool) -> None:
         """Show these tags."""
         wanted = tuple(tags), removable
         if wanted == self._shown:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,8 +13,11 @@ from PySide6.QtCore import QObject, Signal
 from app.background import Background, StopCheck
 from core.captioning.batch import Applied, TextHistory, apply_changes
 from core.captioning.files import CaptionSet, FileOf, beside, read_captions
-from core.captioning.tags import Change, count_tags
+from core.captioning.tags import Change, tags_of
 from core.errors import Problem, Stopped, UserError
+
+# Of so many captions the tags are counted at once, of more in the background.
+_FEW = 500
 
 
 class FullHistory(TextHistory, Protocol):
@@ -46,6 +49,31 @@ class _Written:
     done: object = None
 
 
+@dataclass(frozen=True)
+class Index:
+    """What the texts are asked for: tags of each picture's caption, their counts, what is empty."""
+
+    tags: dict[Path, tuple[str, ...]] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+    without: frozenset[Path] = frozenset()
+
+
+def make_index(
+    texts: Mapping[Path, str | None], before: Index, fresh: Iterable[Path] | None = None
+) -> Index:
+    """An index of `texts`; only the `fresh` pictures' tags are found anew, None means all."""
+    wanted = texts.keys() if fresh is None else fresh
+    made = {picture: tuple(tags_of(texts.get(picture) or "")) for picture in wanted}
+    tags = {
+        picture: made[picture] if picture in made else before.tags[picture] for picture in texts
+    }
+    counts: Counter[str] = Counter()
+    for some in tags.values():
+        counts.update(some)
+    empty = frozenset(picture for picture, text in texts.items() if not (text or "").strip())
+    return Index(tags, counts, empty)
+
+
 class CaptionStore(QObject):
     """Texts of caption files by picture.
 
@@ -72,7 +100,8 @@ class CaptionStore(QObject):
         self.file_of: FileOf = beside
         self.texts: dict[Path, str | None] = {}
         self.problems: dict[Path, Problem] = {}
-        self._counts: Counter[str] | None = None
+        self.index = Index()
+        self._stale: set[Path] = set()
         self._jobs: deque[Callable[[], _Written]] = deque()
         self._running: Callable[[], _Written] | None = None
         self._closed = False
@@ -96,23 +125,26 @@ class CaptionStore(QObject):
 
         def work(cancelled: StopCheck) -> object:
             try:
-                return read_captions(pictures, file_of, cancelled)
+                found = read_captions(pictures, file_of, cancelled)
             except Stopped:
                 return None
+            return found, make_index(found.texts, Index())
 
-        def done(found: object) -> None:
-            if isinstance(found, CaptionSet):
-                self._take(found, pictures, whole)
+        def done(result: object) -> None:
+            if isinstance(result, tuple):
+                found, index = result
+                self._take(found, index, pictures, whole)
 
         # Partial readings must not displace one another; a whole one displaces all.
         key = "read" if whole else ("read", tuple(pictures))
         self.background.run(self, key, work, done)
         self._tell_busy()
 
-    def _take(self, found: CaptionSet, pictures: list[Path], whole: bool) -> None:
+    def _take(self, found: CaptionSet, index: Index, pictures: list[Path], whole: bool) -> None:
         if whole:
-            self.texts, self.problems = found.texts, found.problems
-            self._counts = None
+            self.texts, self.problems, self.index = found.texts, found.problems, index
+            self._stale.clear()
+            self.background.cancel("index")
             self.loaded.emit()
             return
         known = set(self.pictures)
@@ -130,9 +162,33 @@ class CaptionStore(QObject):
         self._tell_changed(differing)
 
     def _tell_changed(self, pictures: Sequence[Path]) -> None:
-        if pictures:
-            self._counts = None
-            self.changed.emit(list(pictures))
+        """Find the tags of changed texts anew, elsewhere when there are many, and tell."""
+        if not pictures:
+            return
+        self._stale.update(pictures)
+        if len(self.texts) <= _FEW:
+            self._take_index(make_index(self.texts, self.index, self._fresh()), list(pictures))
+            return
+        texts, before, fresh = dict(self.texts), self.index, self._fresh()
+
+        def done(index: object) -> None:
+            # A newer index is on its way otherwise, or the pictures are other ones by now.
+            if isinstance(index, Index) and index.tags.keys() == self.texts.keys():
+                self._take_index(index, [p for p in self.pictures if p in fresh])
+
+        def work(_: StopCheck) -> Index:
+            return make_index(texts, before, fresh)
+
+        self.background.run(self, "index", work, done)
+
+    def _fresh(self) -> set[Path]:
+        missing = self.texts.keys() - self.index.tags.keys()
+        return (self._stale | missing) & self.texts.keys()
+
+    def _take_index(self, index: Index, pictures: list[Path]) -> None:
+        self.index = index
+        self._stale.difference_update(pictures)
+        self.changed.emit(pictures)
 
     # --- asking ------------------------------------------------------------------
 
@@ -144,19 +200,17 @@ class CaptionStore(QObject):
         """Whether the picture has a caption file that can be read and written."""
         return self.history is not None and picture in self.texts
 
-    def counts(self) -> Counter[str]:
+    def tags(self, picture: Path) -> tuple[str, ...]:
+        """The tags of a picture's caption."""
+        return self.index.tags.get(picture, ())
+
+    def counts(self) -> Mapping[str, int]:
         """In how many captions each tag occurs."""
-        if self._counts is None:
-            self._counts = count_tags(text for text in self.texts.values() if text)
-        return self._counts
+        return self.index.counts
 
     def without_caption(self) -> list[Path]:
         """The pictures whose caption is missing or empty, in order."""
-        return [
-            picture
-            for picture in self.pictures
-            if picture in self.texts and not self.text(picture).strip()
-        ]
+        return [picture for picture in self.pictures if picture in self.index.without]
 
     def chosen(self, pictures: Sequence[Path]) -> dict[Path, str | None]:
         """The texts of some pictures, in their order; unreadable ones are left out."""
@@ -181,20 +235,14 @@ class CaptionStore(QObject):
         for change in wanted:
             self.texts[change.picture] = change.after
         pictures = [change.picture for change in wanted]
-        siblings = self._siblings(pictures)
+        everything = list(self.pictures)
 
         def work() -> _Written:
             applied: Applied = apply_changes(wanted, history, label, file_of)
-            return _Written(siblings, applied.problems)
+            return _Written(_siblings(pictures, everything), applied.problems)
 
         self._queue(work)
         self._tell_changed(pictures)
-
-    def _siblings(self, pictures: Sequence[Path]) -> tuple[Path, ...]:
-        """Other pictures that may have the same caption file: `a.jpg` beside `a.png`."""
-        stems = {picture.with_suffix("") for picture in pictures}
-        written = set(pictures)
-        return tuple(p for p in self.pictures if p not in written and p.with_suffix("") in stems)
 
     def undo(self) -> None:
         """Take back the history's last step, whatever it was."""
@@ -254,6 +302,13 @@ class CaptionStore(QObject):
         self.background.close()
         while self._jobs:
             self._jobs.popleft()()
+
+
+def _siblings(pictures: Sequence[Path], everything: Sequence[Path]) -> tuple[Path, ...]:
+    """Other pictures that may have the same caption file: `a.jpg` beside `a.png`."""
+    stems = {picture.with_suffix("") for picture in pictures}
+    written = set(pictures)
+    return tuple(p for p in everything if p not in written and p.with_suffix("") in stems)
 
 
 def _unforeseen(error: Exception) -> Problem:

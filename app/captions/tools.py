@@ -227,7 +227,7 @@ class CaptionTools(QWidget):
     def next_without_caption(self) -> None:
         """Show the next picture without a caption, after the current one and then from the top."""
         self.editor.commit()
-        missing = set(self.store.without_caption())
+        missing = self.store.index.without
         order = self._filtered if self._filtered is not None else self.store.pictures
         start = order.index(self._current) + 1 if self._current in order else 0
         for picture in [*order[start:], *order[:start]]:
@@ -318,9 +318,10 @@ class CaptionTools(QWidget):
 
     def _changed(self, pictures: list[Path]) -> None:
         self._show_counts()
-        if self._current in pictures:
+        affected = set(pictures)
+        if self._current in affected:
             self._show_current()
-        if self._lost is not None and self._lost.picture in pictures:
+        if self._lost is not None and self._lost.picture in affected:
             lost, self._lost = self._lost, None
             if lost.picture == self._current:
                 self.editor.retype(lost.after)
@@ -329,8 +330,9 @@ class CaptionTools(QWidget):
         self.captionsChanged.emit(pictures)
 
     def _show_counts(self) -> None:
-        self.tags.set_counts(self.store.counts(), len(self.store.without_caption()))
-        self.next_button.setEnabled(bool(self.store.without_caption()))
+        missing = len(self.store.index.without)
+        self.tags.set_counts(self.store.counts(), missing)
+        self.next_button.setEnabled(missing > 0)
         able = self.store.history is not None and bool(self.store.texts)
         for button in (self.auto_button, self.change_button, self.more):
             button.setEnabled(able)
@@ -350,7 +352,7 @@ class CaptionTools(QWidget):
         text = self.store.text(picture) if picture is not None else ""
         locked = self._locked(picture)
         self.editor.show_picture(picture, text, locked)
-        tags = tags_of(text)
+        tags = tags_of(text)  # of the newest text, which the index may not hold yet
         self.chips.set_tags(tags, self.store.counts(), removable=not locked)
         self._mark(tags)
 
@@ -378,7 +380,7 @@ class CaptionTools(QWidget):
             self._filtered = [
                 picture
                 for picture in self.store.pictures
-                if all(has_tag(self.store.text(picture), tag) for tag in self._filter)
+                if all(tag in self.store.tags(picture) for tag in self._filter)
             ]
         if self._filter and not self._filtered:
             self._filter, self._filtered = (), None
