@@ -79,7 +79,7 @@ class Pace:
         first = self._seconds == 0.0
         self._seconds = step.seconds if first else 0.9 * self._seconds + 0.1 * step.seconds
         loss = step.smoothed if step.smoothed is not None else step.loss
-        parts = [f"loss {loss:.4f}" if loss is not None else "loss not finite"]
+        parts = [f"loss {loss:.4f}" if loss is not None else "no picture to learn from"]
         if self._seconds > 0:
             rate = 1 / self._seconds
             pace = f"{rate:.1f} steps/s" if rate >= 1 else f"{self._seconds:.1f} s/step"

@@ -27,7 +27,7 @@ __all__ = ["LatentStore", "TextStore", "prepare_latents", "prepare_text"]
 
 KEEP_BYTES = 2**30
 # So many versions of a picture are decoded at once; more of them wait in memory to be encoded.
-_VERSIONS_AT_ONCE = 8
+_VERSIONS_AT_ONCE = 4
 # Written while the next ones are encoded.
 _WRITTEN_BEHIND = 32
 
@@ -238,13 +238,16 @@ def _read_ahead(
 ) -> Iterator[tuple[_Work, _Read]]:
     """Read in threads, a bounded number ahead, and give the results in the order of the work."""
     threads = max(1, min(8, os.cpu_count() or 1))
-    ahead = 2 * threads + 8
+    # In versions, which is what takes memory.
+    ahead, waiting_for = 4 * threads + 8, 0
     waiting: deque[tuple[_Work, Future[_Read]]] = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="pictures")
     try:
         for one in work:
             waiting.append((one, pool.submit(read, one)))
-            if len(waiting) >= ahead:
+            waiting_for += len(one.numbers)
+            while waiting_for >= ahead or len(waiting) >= ahead:
+                waiting_for -= len(waiting[0][0].numbers)
                 yield _next(waiting, check)
         while waiting:
             yield _next(waiting, check)

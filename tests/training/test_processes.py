@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -11,7 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from core.runs.folder import RunFolder, create
@@ -81,7 +84,28 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(
     assert [e["step"] for e in events if e["type"] == "step"] == [5, 6]
 
 
-def test_two_processes_give_what_one_gives(make_job, run_trainer, tmp_path: Path) -> None:
+def with_everything(job: Any, folder: Path) -> Any:
+    """The job with masks, pictures changed at each step, a prior and a validation concept; one
+    mask is black, so that its picture is left out of steps that only one process sees."""
+    shutil.copytree(job.concepts[0].path, folder)
+    for number in range(6):
+        mask = Image.new("L", (8, 8), 255 * (number != 2))
+        mask.putpixel((0, 0), 100 * (number != 2))
+        mask.save(folder / f"{number}-masklabel.png")
+    prior, held = (job.concepts[0].model_copy(deep=True) for _ in range(2))
+    prior.kind, held.kind = "prior", "validation"
+    job.concepts[0].path = str(folder)
+    job.concepts[0].mask.source = "file"
+    job.concepts[0].image.flip, job.concepts[0].image.caching = 0.5, "off"
+    job.concepts += [prior, held]
+    job.training.validation.every_unit = "step"
+    return job
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_two_processes_give_what_one_gives(
+    make_job, run_trainer, tmp_path: Path, everything: bool
+) -> None:
     """Micro-batches shared out over two processes: the same steps up to float32 rounding."""
     job = make_job(
         training__gradient_accumulation=3,
@@ -89,6 +113,8 @@ def test_two_processes_give_what_one_gives(make_job, run_trainer, tmp_path: Path
         training__max_steps=4,
         lora__text_encoder=False,
     )
+    if everything:
+        job = with_everything(job, tmp_path / "masked")
     alone = run_trainer(job)
     run = create(job, tmp_path, tmp_path / "two")
     command = [
@@ -114,6 +140,10 @@ def test_two_processes_give_what_one_gives(make_job, run_trainer, tmp_path: Path
     events = [json.loads(line) for line in run.events_file.read_text().splitlines()]
     steps = [e for e in events if e["type"] == "step"]
     assert [e["step"] for e in steps] == [1, 2, 3, 4]
+    assert [e["loss"] for e in steps] == pytest.approx([s.loss for s in alone.of("step")], rel=1e-4)
+    measured = [(e["step"], e["loss"]) for e in events if e["type"] == "validation"]
+    assert measured == [(v.step, pytest.approx(v.loss, rel=1e-4)) for v in alone.of("validation")]
+    assert len(measured) == (5 if everything else 0)
     one, other = load_file(alone.folder.lora_file), load_file(run.lora_file)
     for name, value in one.items():
         assert torch.allclose(value, other[name], atol=2e-5), name

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import torch
 from PIL import Image
 
 from core.data.batches import epoch_batches
+from core.data.types import Batch
 from core.training.control import Control
 from core.training.session import Session, open_session
 from core.training.trainer import train_step
@@ -137,10 +140,6 @@ def test_accumulation_gives_the_mean_over_samples_not_over_batches(
     make_job, tmp_path: Path
 ) -> None:
     """Five pictures as 2 + 2 + 1 must weigh each the same as one batch of five."""
-    from dataclasses import replace
-
-    from core.data.types import Batch
-
     job = make_job(training__gradient_accumulation=3, training__max_grad_norm=None)
     session = open_for(job, tmp_path)
     shake(session)
@@ -176,3 +175,33 @@ def test_gradients_are_clipped_to_the_asked_length(make_job, tmp_path: Path) -> 
     session.optimizer.step = step
     train_step(session, epoch_batches(session.plan, job, 0)[0])
     assert norms[0] == pytest.approx(0.001, rel=1e-3)
+
+
+@pytest.mark.parametrize("text_encoder", [False, True])
+def test_captions_over_77_tokens_are_trained_in_full(
+    make_job, pictures: Path, tmp_path: Path, text_encoder: bool
+) -> None:
+    """What stands behind token 77 reaches the model, prepared or encoded at the step."""
+    folder = tmp_path / "long"
+    shutil.copytree(pictures, folder)
+    start = " ".join(["thing drawing"] * 60)
+    for end, number in (("red", 0), ("blue", 1)):
+        (folder / f"{number}.txt").write_text(f"{start} {end}", encoding="utf-8")
+    job = make_job(concepts__0__path=str(folder), lora__text_encoder=text_encoder)
+    session = open_for(job, tmp_path)
+    captions = [item.captions[0] for item in session.plan.items[:2]]
+    assert session.model.token_count(captions[0]) > 100
+    with torch.no_grad():
+        found = session.embeddings(captions)
+    assert found.shape[1] == session.model.tokenize(captions).shape[1] >= 2 * 77
+    assert torch.equal(found[0, :77], found[1, :77])
+    assert not torch.allclose(found[0, 77:], found[1, 77:])
+    draws = [d for g in epoch_batches(session.plan, job, 0) for b in g for d in b.draws]
+    long = next(d for d in draws if d.caption == captions[0])
+    losses = []
+    for caption in captions:
+        batch = Batch(long.item.placement.bucket, (replace(long, caption=caption),))
+        session.optimizer.step = lambda *_: None
+        losses.append(train_step(session, [batch]))
+    assert losses[0] != losses[1]
+    session.close()

@@ -96,6 +96,43 @@ def test_shuffled_captions_leave_no_trace_on_disk(plan: Plan, job: Job) -> None:
     assert sum(model.texts) == done
 
 
+def test_choices_and_dropped_tags_are_left_to_each_step(
+    add_picture: Callable[..., Path], make_job: Callable[..., Job]
+) -> None:
+    add_picture("a.png", caption="a {red|blue} robot, metal")
+    add_picture("b.png", caption="a plain robot, metal")
+    job = make_job()
+    augmentation = job.concepts[0].caption
+    plan = make_plan(job, bucket_step=8)
+    assert set(lasting_captions(plan, job)) == {
+        "a {red|blue} robot, metal",
+        "a plain robot, metal",
+    }
+    augmentation.choices = True
+    assert lasting_captions(plan, job) == ["a plain robot, metal"]
+    augmentation.tag_dropout = 0.5
+    assert lasting_captions(plan, job) == []
+    augmentation.dropout = 0.1
+    assert lasting_captions(plan, job) == [""]
+
+
+def test_captions_that_are_only_measured_are_prepared(
+    add_picture: Callable[..., Path], job: Job
+) -> None:
+    add_picture("a.png", caption="seen")
+    add_picture("held/b.png", caption="one, two\nthree")
+    held = job.concepts[0].model_copy(deep=True)
+    held.kind, held.path = "validation", str(Path(held.path) / "held")
+    held.caption.shuffle, held.caption.dropout = True, 0.9
+    job.concepts.append(held)
+    model = FakeModel()
+    plan = make_plan(job, bucket_step=8)
+    assert set(lasting_captions(plan, job)) == {"seen", "one, two"}
+    store = _prepare(plan, job, model)
+    assert len(store.keys()) == 2 == sum(model.texts)
+    assert torch.equal(store[["one, two"]], _reference(model, ["one, two"]))
+
+
 def test_without_captions_only_the_empty_one_is_needed(plan: Plan, job: Job) -> None:
     job.concepts[0].caption.dropout = 1
     assert lasting_captions(plan, job) == [""]
