@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
-
-from PySide6.QtCore import QCoreApplication, QPoint, Qt, Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QPushButton, QWidget
+from PySide6.QtCore import QCoreApplication, Qt, Signal
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QWidget
 
 from app import theme
 from app.forms import problem_kind
@@ -15,15 +13,12 @@ from app.plan_watch import Forecast, PlanWatch
 from app.widgets.labels import ICONS, ROLES, Elided
 from core.errors import Problem
 
-LISTED = 15
-LONGEST = 110
-
 
 class Footer(QFrame):
-    """Shows the plan. Signals: problemChosen(path) when one of the problems was clicked;
-    readyChanged(errors, warnings)."""
+    """Shows the plan. Signals: checkRequested() when more is asked for, by the button or by the
+    number of problems; readyChanged(errors, warnings)."""
 
-    problemChosen = Signal(str)
+    checkRequested = Signal()
     readyChanged = Signal(int, int)
 
     def __init__(self, watch: PlanWatch, controls: QWidget | None) -> None:
@@ -34,12 +29,18 @@ class Footer(QFrame):
         self.problems = QPushButton()
         theme.set_role(self.problems, "link")
         self.problems.setCursor(Qt.CursorShape.PointingHandCursor)
-        self.problems.clicked.connect(self.show_problems)
+        self.problems.clicked.connect(self.checkRequested)
+        self.check = QPushButton(icon("list"), self.tr("Check"))
+        self.check.setToolTip(
+            self.tr("What Train would do in detail, and everything that stands against it")
+        )
+        self.check.clicked.connect(self.checkRequested)
         row = QHBoxLayout(self)
         row.setContentsMargins(theme.unit(2), theme.unit(), theme.unit(1.5), theme.unit())
         row.setSpacing(theme.unit())
         row.addWidget(self.summary, 1)
         row.addWidget(self.problems)
+        row.addWidget(self.check)
         if controls is not None:
             row.addSpacing(theme.unit())
             row.addWidget(controls)
@@ -93,26 +94,6 @@ class Footer(QFrame):
         self.problems.setText(text)
         self.problems.setIcon(icon(ICONS[kind], ROLES[kind]))
         self.readyChanged.emit(errors, warnings)
-
-    def show_problems(self) -> QMenu:
-        """Open the list of all problems above the button; returns it."""
-        menu = QMenu(self)
-        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        menu.setToolTipsVisible(True)
-        problems = self._watch.problems()
-        for problem in problems[:LISTED]:
-            kind = problem_kind(problem)
-            title = problem.title
-            shown = title if len(title) <= LONGEST else title[: LONGEST - 1].rstrip() + "…"
-            action = menu.addAction(icon(ICONS[kind], ROLES[kind]), shown.replace("&", "&&"))
-            action.setToolTip(problem.sentence())
-            action.triggered.connect(partial(self.problemChosen.emit, problem.setting))
-        if len(problems) > LISTED:
-            rest = self.tr("and %n more", "", len(problems) - LISTED)
-            menu.addAction(rest).setEnabled(False)
-        at = self.problems.mapToGlobal(QPoint(0, 0))
-        menu.popup(at - QPoint(0, menu.sizeHint().height()))
-        return menu
 
 
 def summary_of(forecast: Forecast) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -38,7 +39,8 @@ class PlanWatch(QObject):
     """Keeps a forecast of the settings. Signals: changed() after anything below changed.
 
     forecast: None before the first one or when nothing can be planned. busy: a newer one is
-    being worked out, done/total counts pictures while it is.
+    being worked out, done/total counts pictures while it is. more: problems that a closer look at
+    this very forecast has found.
     """
 
     changed = Signal()
@@ -55,6 +57,7 @@ class PlanWatch(QObject):
         super().__init__(parent)
         self._state, self._model, self._background = state, model, background
         self.forecast: Forecast | None = None
+        self.more: tuple[Problem, ...] = ()
         self.busy = False
         self.done = self.total = 0
         self._number = 0
@@ -91,7 +94,15 @@ class PlanWatch(QObject):
             known = {(p.code, p.setting) for p in found}
             more = (*self.forecast.plan.problems, *self.forecast.problems)
             found += [p for p in more if (p.code, p.setting) not in known]
+            told = {(p.code, p.setting, p.title) for p in found}
+            found += [p for p in self.more if (p.code, p.setting, p.title) not in told]
         return sorted(found, key=lambda p: p.severity)
+
+    def add_problems(self, problems: Sequence[Problem]) -> None:
+        """Take in what a closer look has found; forgotten when the forecast changes."""
+        if tuple(problems) != self.more:
+            self.more = tuple(problems)
+            self.changed.emit()
 
     def _start(self) -> None:
         self._number += 1
@@ -121,6 +132,7 @@ class PlanWatch(QObject):
 
     def _finish(self, result: object) -> None:
         self.forecast = result if isinstance(result, Forecast) else None
+        self.more = ()
         self.busy = self._delay.isActive()
         self.changed.emit()
 

@@ -183,11 +183,9 @@ def test_the_list_of_problems_leads_to_the_fields(
     complete.state.set("lora.rank", "x")
     settled(complete)
     assert complete.footer.problems.text() == "2 problems"
-    menu = complete.footer.show_problems()
-    texts = [action.text() for action in menu.actions()]
-    index = next(i for i, text in enumerate(texts) if "lora.rank" in text)
-    menu.actions()[index].trigger()
-    menu.close()
+    complete.footer.problems.click()
+    rows = [line.text for line in complete.check.problems.lines()]
+    complete.check.problems.choose(next(i for i, text in enumerate(rows) if "lora.rank" in text))
     assert complete.tabs.currentWidget() is complete.pages["lora"]
     assert complete.pages["lora"].forms[0].rows["lora.rank"].property("flash") == "true"
 

@@ -1,0 +1,354 @@
+"""The panel before training: what it says, where its lines lead, and that it can be stopped."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
+from PySide6.QtGui import QMouseEvent
+from PySide6.QtWidgets import QApplication
+
+from app.background import Background
+from app.concepts_statistics import ConceptStatistics, aspect_bars, token_bars
+from app.footer import duration, size
+from app.preflight.problems import lines_of
+from app.window import Window
+from core.config.job import Job
+from core.data.plan import make_plan
+from core.data.statistics import Statistics, statistics_of
+from core.errors import Problem
+
+Settled = Callable[[Window], None]
+
+
+@pytest.fixture
+def complete(window: Window, pictures: Path, base_model: Path, settled: Settled) -> Window:
+    """A window whose settings can be trained, with one picture there twice."""
+    shutil.copy(pictures / "picture 1.png", pictures / "twin.png")
+    (pictures / "long.txt").write_text("very " * 90, encoding="utf-8")
+    Image.new("RGB", (80, 80), (250, 0, 0)).save(pictures / "long.png")
+    window.take_dropped([pictures])
+    window.state.set("model.base", str(base_model))
+    window.state.set("training.resolution", 64)
+    window.state.set("training.warmup_steps", 0)
+    settled(window)
+    return window
+
+
+@pytest.fixture
+def checked(complete: Window, qtbot: Any) -> Window:
+    """The same with the panel open and its work done."""
+    complete.footer.check.click()
+    wait(complete, qtbot)
+    return complete
+
+
+def wait(window: Window, qtbot: Any) -> None:
+    qtbot.waitUntil(
+        lambda: window.preflight_watch.status == "done" and not window.plan_watch.busy,
+        timeout=20000,
+    )
+
+
+def codes(window: Window) -> set[str]:
+    return {line.problem.code for line in window.check.problems.lines() if line.problem}
+
+
+def row_of(window: Window, code: str) -> int:
+    lines = window.check.problems.lines()
+    return next(i for i, line in enumerate(lines) if line.problem and line.problem.code == code)
+
+
+def test_it_tells_everything_with_its_numbers(checked: Window) -> None:
+    panel = checked.check
+    assert panel.isVisible()
+    assert {"captions_missing", "captions_long", "duplicates_exact"} <= codes(checked)
+    assert panel.verdict.full_text().startswith("Can be trained; ")
+    assert "7 pictures" in panel.needs.values["steps"].text()
+    assert "about" in panel.needs.values["memory"].text()
+    assert "cache" in panel.needs.values["disk"].text()
+    assert "not known" in panel.needs.values["time"].text()
+    titles = [panel.table.horizontalHeaderItem(n).text() for n in range(panel.table.columnCount())]
+    assert titles[:2] == ["Concept", "Pictures"]
+    cells = {t: panel.table.item(0, n).text() for n, t in enumerate(titles)}
+    assert (cells["Concept"], cells["Pictures"], cells["Long"]) == ("robots", "7", "1")
+    assert cells["Twice"] == "2"
+    assert "Skipped" not in cells
+    # The footer counts what the closer look has found.
+    number = len([line for line in panel.problems.lines() if line.problem])
+    assert checked.footer.problems.text() == f"{number} warnings"
+
+
+def test_a_line_leads_to_the_setting(checked: Window) -> None:
+    checked.tabs.setCurrentWidget(checked.pages["lora"])
+    checked.check.problems.choose(row_of(checked, "captions_missing"), "sliders-horizontal")
+    assert checked.tabs.currentWidget() is checked.pages["concepts"]
+
+
+def test_a_line_leads_to_the_picture(checked: Window, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[tuple[int, Path]] = []
+
+    def reveal_picture(concept: int, path: Path) -> bool:
+        shown.append((concept, path))
+        return True
+
+    page = checked.pages["concepts"]
+    monkeypatch.setattr(page, "reveal_picture", reveal_picture, raising=False)
+    checked.check.problems.choose(row_of(checked, "captions_long"))
+    assert [(concept, path.name) for concept, path in shown] == [(0, "long.png")]
+
+
+def test_a_click_on_a_line_and_on_its_buttons(checked: Window, qtbot: Any) -> None:
+    problems = checked.check.problems
+    row = row_of(checked, "captions_long")
+    pictures, settings = [], []
+    problems.pictureChosen.connect(lambda concept, path: pictures.append(path))
+    problems.settingChosen.connect(settings.append)
+    problems.scrollTo(problems.model().index(row, 0))
+    rect = problems.visualRect(problems.model().index(row, 0))
+    zones = [problems._delegate.zone_rect(rect, place).center() for place in (0, 1)]
+
+    def click(at: Any) -> None:
+        qtbot.mouseClick(problems.viewport(), Qt.MouseButton.LeftButton, pos=at)
+
+    click(zones[0])
+    assert (len(pictures), settings) == (0, ["concepts.0.prompt.source"])
+    click(zones[1])
+    assert (len(pictures), len(settings)) == (1, 1)
+    click(QPoint(rect.left() + rect.width() // 3, rect.center().y()))
+    assert (len(pictures), len(settings)) == (2, 1)
+
+
+def test_the_pointer_shows_where_a_line_leads(checked: Window) -> None:
+    problems = checked.check.problems
+    heading = problems.visualRect(problems.model().index(0, 0)).center()
+    problem = problems.visualRect(problems.model().index(1, 0)).center()
+    for at, shape in (
+        (heading, Qt.CursorShape.ArrowCursor),
+        (problem, Qt.CursorShape.PointingHandCursor),
+    ):
+        event = QMouseEvent(
+            QEvent.Type.MouseMove,
+            QPointF(at),
+            problems.viewport().mapToGlobal(QPointF(at)),
+            Qt.MouseButton.NoButton,
+            Qt.MouseButton.NoButton,
+            Qt.KeyboardModifier.NoModifier,
+        )
+        QApplication.sendEvent(problems.viewport(), event)
+        assert problems.viewport().cursor().shape() == shape
+
+
+def test_errors_open_the_panel_instead_of_training(
+    complete: Window, monkeypatch: pytest.MonkeyPatch, settled: Settled
+) -> None:
+    started: list[Job] = []
+    monkeypatch.setattr(complete.run, "start", started.append)
+    complete.state.set("training.epochs", 0)
+    complete.state.set("lora.rank", "x")
+    settled(complete)
+    complete.train()
+    assert started == []
+    assert complete.check.isVisible()
+    first = complete.check.problems.lines()
+    assert first[0].heading.startswith("Must be corrected")
+    assert {line.problem.setting for line in first[1:3] if line.problem} == {
+        "training.epochs",
+        "lora.rank",
+    }
+    assert "must be corrected" in complete.check.verdict.full_text()
+
+
+def test_training_puts_the_panel_away(checked: Window, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Job] = []
+    monkeypatch.setattr(checked.run, "start", started.append)
+    checked.train()
+    assert len(started) == 1
+    assert checked.check.isHidden()
+
+
+def test_it_follows_the_settings_while_it_is_open(checked: Window, qtbot: Any) -> None:
+    assert "warmup_too_long" not in codes(checked)
+    checked.state.set("training.warmup_steps", 100_000)
+    qtbot.waitUntil(lambda: "warmup_too_long" in codes(checked), timeout=20000)
+    wait(checked, qtbot)
+    checked.state.set("training.warmup_steps", 0)
+    qtbot.waitUntil(lambda: "warmup_too_long" not in codes(checked), timeout=20000)
+    wait(checked, qtbot)
+    assert "duplicates_exact" in codes(checked)
+
+
+def test_a_mended_fault_is_gone(checked: Window, pictures: Path, qtbot: Any) -> None:
+    (pictures / "twin.png").unlink()
+    checked.look_again()
+    qtbot.waitUntil(lambda: "duplicates_exact" not in codes(checked), timeout=20000)
+
+
+def test_it_can_be_stopped_and_begun_again(
+    complete: Window, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from core.runs import preflight as module
+
+    real, entered, stopped = module.find_duplicates, threading.Event(), threading.Event()
+
+    def slow(plan: Any, **options: Any) -> Any:
+        entered.set()
+        while not options["check_stop"]():
+            stopped.wait(0.01)
+        stopped.set()
+        return real(plan, **options)
+
+    monkeypatch.setattr(module, "find_duplicates", slow)
+    complete.footer.check.click()
+    qtbot.waitUntil(entered.is_set, timeout=20000)
+    qtbot.waitUntil(lambda: complete.preflight_watch.progress.phase == "duplicates", timeout=5000)
+    panel = complete.check
+    assert "Comparing" in panel.verdict.full_text()
+    assert panel.stop.isVisible()
+    # What is known without comparing is there already.
+    assert "captions_long" in codes(complete)
+    panel.stop.click()
+    qtbot.waitUntil(stopped.is_set, timeout=5000)
+    assert panel.verdict.full_text() == "Stopped before everything was looked at."
+    assert panel.again.isVisible()
+    monkeypatch.setattr(module, "find_duplicates", real)
+    panel.again.click()
+    wait(complete, qtbot)
+    assert "duplicates_exact" in codes(complete)
+
+
+def test_putting_it_away_stops_the_work(
+    complete: Window, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complete.footer.check.click()
+    complete.footer.check.click()
+    assert complete.check.isHidden()
+    assert complete.preflight_watch.status in ("stopped", "done")
+    complete.footer.problems.click()
+    wait(complete, qtbot)
+    qtbot.keyClick(complete.check.problems, Qt.Key.Key_Escape)
+    assert complete.check.isHidden()
+
+
+def test_nothing_to_complain_about(
+    window: Window, tmp_path: Path, base_model: Path, settled: Settled, qtbot: Any
+) -> None:
+    folder = tmp_path / "good"
+    folder.mkdir()
+    for number, colour in enumerate(((250, 0, 0), (0, 250, 0), (0, 0, 250))):
+        Image.new("RGB", (64, 64), colour).save(folder / f"{number}.png")
+        (folder / f"{number}.txt").write_text(f"colour {number}")
+    window.take_dropped([folder])
+    window.state.set("model.base", str(base_model))
+    window.state.set("training.resolution", 64)
+    window.state.set("training.warmup_steps", 0)
+    settled(window)
+    window.footer.check.click()
+    wait(window, qtbot)
+    assert window.check.problems.lines() == []
+    assert window.check.good.isVisible()
+    assert window.check.verdict.full_text() == "Can be trained."
+
+
+def test_lines_are_grouped() -> None:
+    from app.preflight.problems import Words
+
+    def problem(setting: str, severity: Any = "warning", file: str = "") -> Problem:
+        return Problem(code="x", title=setting, setting=setting, severity=severity, file=file)
+
+    lines = lines_of(
+        [
+            problem("concepts.1.path", file="/a/b.png"),
+            problem("training.epochs", "error"),
+            problem("concepts.0.path", file="/a/no picture.txt"),
+            problem("concepts"),
+            problem("lora.rank"),
+        ],
+        {0: "cats", 1: "dogs"},
+        Words("Errors", "Settings"),
+    )
+    shown = [(line.heading or line.text, line.picture) for line in lines]
+    assert shown == [
+        ("Errors  (1)", ""),
+        ("training.epochs", ""),
+        ("Settings  (2)", ""),
+        ("concepts", ""),
+        ("lora.rank", ""),
+        ("cats  (1)", ""),
+        ("concepts.0.path", ""),
+        ("dogs  (1)", ""),
+        ("concepts.1.path", str(Path("/a/b.png"))),
+    ]
+
+
+def test_the_statistics_show_what_was_counted(styled: QApplication, qtbot: Any) -> None:
+    facts = Statistics(
+        pictures=5,
+        skipped=1,
+        smallest=(64, 64),
+        largest=(200, 100),
+        median_pixels=10_000,
+        aspects={0: 3, 4: 2},
+        captions=6,
+        captions_long=1,
+        tokens={10: 4, 75: 1, 76: 1},
+        tags=(("cat", 5), ("hat", 2)),
+    )
+    view = ConceptStatistics(facts)
+    qtbot.addWidget(view)
+    view.show()
+    assert [(bar.label, bar.value) for bar in view.tags.bars] == [("cat", 5), ("hat", 2)]
+    assert sum(bar.value for bar in view.aspects.bars) == 5
+    chosen: list[str] = []
+    view.tagChosen.connect(chosen.append)
+    for y in (2, view.tags.height() - 3):
+        qtbot.mouseClick(view.tags, Qt.MouseButton.LeftButton, pos=QPoint(2, y))
+    assert chosen == ["cat", "hat"]
+    assert not view.grab().isNull()
+    view.set_facts(None)
+    assert view.empty.isVisible()
+    assert not view.tags.isVisible()
+
+
+def test_the_statistics_count_in_the_background(
+    styled: QApplication, qtbot: Any, pictures: Path
+) -> None:
+    job = Job.model_validate({"concepts": [{"path": str(pictures)}]})
+    plan = make_plan(job, bucket_step=64)
+    background = Background()
+    view = ConceptStatistics(background=background)
+    qtbot.addWidget(view)
+    view.count(plan, 0)
+    qtbot.waitUntil(lambda: view.facts is not None, timeout=10000)
+    assert view.facts == statistics_of(plan.items)
+    view.count(None, 0)
+    assert view.facts is None
+    background.close()
+
+
+def test_bars_of_lengths_and_shapes() -> None:
+    bars = token_bars({1: 2, 15: 1, 16: 4, 75: 1, 76: 2, 1000: 3})
+    assert [bar.value for bar in bars[:6]] == [3, 4, 0, 0, 1, 2]
+    assert [bar.warns for bar in bars[:6]] == [False] * 5 + [True]
+    assert (bars[-1].value, bars[-1].label) == (3, ">225")
+    assert len(token_bars({})) == 5
+    shapes = aspect_bars({-8: 1, 0: 2})
+    assert (shapes[0].label, shapes[0].value) == ("1:4", 1)
+    assert next(bar.value for bar in shapes if bar.label == "1:1") == 2
+
+
+def test_durations_and_sizes_are_rough() -> None:
+    assert [duration(s) for s in (4, 42, 61, 1800, 9000)] == [
+        "4 s",
+        "40 s",
+        "1 min",
+        "30 min",
+        "2.5 h",
+    ]
+    assert [size(n) for n in (90_000, 18_400_000, 1_200_000_000)] == ["90 kB", "18 MB", "1.2 GB"]
