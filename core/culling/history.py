@@ -233,7 +233,7 @@ class History:
                 )
             with self._journal.locked():
                 self._places.begin()
-                if self._journal.running is not None:
+                if self._journal.running is not None and self.root.is_dir():
                     self._recover()
                 yield
 

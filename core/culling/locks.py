@@ -16,7 +16,7 @@ from pathlib import Path
 
 from core.errors import fail
 
-_PATIENCE = 30.0
+PATIENCE = 30.0
 _PAUSE = 0.002
 
 
@@ -27,11 +27,11 @@ def folder_key(folder: Path) -> str:
 
 
 @contextlib.contextmanager
-def held(file: Path, folder: Path, patience: float = _PATIENCE) -> Iterator[None]:
+def held(file: Path, folder: Path) -> Iterator[None]:
     """Hold the lock `file` for the block; nobody else, in this process or another, has it too.
 
-    Raises UserError, naming `folder`, when it is not free within `patience` seconds or the lock
-    file cannot be written.
+    Raises UserError, naming `folder`, when it is not free within PATIENCE seconds or the lock file
+    cannot be written.
     """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,7 @@ def held(file: Path, folder: Path, patience: float = _PATIENCE) -> Iterator[None
             file=str(file.parent),
         ) from error
     try:
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + PATIENCE
         while not _lock(handle):
             if time.monotonic() >= deadline:
                 raise fail(

@@ -53,14 +53,17 @@ class Places:
         return [planned[step.source] for step in steps]
 
     def avoid(self, step: Step) -> bool:
-        """Take another place for the folder of a removal that failed; False when it was the last.
-
-        The failed step shows which place did not work.
-        """
-        places = self._options(step.source.parent)
-        if len(places) < 2 or step.kind == "move":
+        """Leave out the place of a removal that failed; False when it was the last one."""
+        if step.kind == "move":
             return False
-        del places[0]
+        failed = None if step.info is None else step.info.parent.parent
+        # Where an earlier picture has failed in the same way, the place is left out already.
+        places = self._options(step.source.parent)
+        places[:] = [
+            place
+            for place in places
+            if place == _REJECTED or (None if isinstance(place, str) else place.path) != failed
+        ]
         return True
 
     def told(self, steps: Iterable[Step]) -> list[Problem]:
