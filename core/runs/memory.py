@@ -94,7 +94,7 @@ def memory_need(job: Job, base: BaseModelFile, plan: Plan, on_gpu: bool) -> Memo
     kept = ("unet", "text") if on_gpu else ("unet", "text", "vae")
     weights = sum(math.prod(one.shape) for one in layers if one.component in kept) * stored
     copies = 2 + MOMENTS[training.optimizer] + training.ema.enabled
-    rest = _GPU_REST if on_gpu else _CPU_REST + min(_MOST_LATENTS, latent_cache_bytes(plan))
+    rest = _GPU_REST if on_gpu else _CPU_REST + min(_MOST_LATENTS, latent_cache_bytes(plan, job))
     scale = _latent_scale(layers)
     area = max((_area(bucket) for bucket in plan.buckets), default=training.resolution**2)
     positions = area / scale**2

@@ -329,7 +329,7 @@ def disk_need(job: Job, base: BaseModelFile, plan: Plan) -> DiskNeed:
         if spec.enabled and spec.prompt.strip()
     )
     samples = int(pixels * _SAMPLE_BYTES_PER_PIXEL * _sampled(job, plan))
-    return DiskNeed(lora, checkpoints, states, samples, latent_cache_bytes(plan))
+    return DiskNeed(lora, checkpoints, states, samples, latent_cache_bytes(plan, job))
 
 
 def samples_drawn(job: Job, plan: Plan) -> int:

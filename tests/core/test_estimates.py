@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from core.config.job import Job
-from core.data.types import Bucket, Plan
+from core.data.types import Bucket, Item, Placement, Plan
 from core.families.detect import detect
 from core.paths import resources_dir
 from core.runs.estimates import last_device, measured_speed, seconds_per_step, time_need
@@ -21,15 +21,21 @@ DEMO = resources_dir() / "demo_model"
 
 def job(base: Path | str = "", **lora: object) -> Job:
     """A job with LoRA settings."""
-    return Job.model_validate({"lora": lora, "model": {"base": str(base)}})
+    concepts = [{"path": "pictures"}]
+    return Job.model_validate({"lora": lora, "model": {"base": str(base)}, "concepts": concepts})
 
 
 def plan(side: int = 64, pictures: int = 20, steps: int = 100) -> Plan:
-    """A plan of `pictures` square pictures; its items don't matter to estimates."""
+    """A plan of `pictures` square pictures."""
+    bucket = Bucket(side, side)
+    placement = Placement(bucket, (side, side), (0, 0), False)
     return Plan(
-        items=(None,) * pictures,  # type: ignore[arg-type]
+        items=tuple(
+            Item(number, 0, Path(f"{number}.png"), (side, side), placement, ("x",))
+            for number in range(pictures)
+        ),
         concepts=(),
-        buckets={Bucket(side, side): pictures},
+        buckets={bucket: pictures},
         samples_per_epoch=pictures,
         steps_per_epoch=steps,
         total_steps=steps,

@@ -238,9 +238,24 @@ def test_nothing_on_disk_changes(folder: Path, add_picture: AddPicture, make_job
     assert Image.open(path).size == (64, 64)
 
 
-def test_size_of_the_latent_cache(add_picture: AddPicture, make_job: MakeJob) -> None:
+def test_size_of_the_latent_cache(folder: Path, add_picture: AddPicture, make_job: MakeJob) -> None:
     for number in range(3):
         add_picture(f"{number}.png", caption="x")
-    plan = make_plan(make_job(), bucket_step=8)
-    bare = 3 * 4 * 8 * 8 * 4
-    assert bare < latent_cache_bytes(plan) < bare + 3 * 1024
+    add_picture("held out/4.png", caption="x")
+    job = make_job()
+    one = 4 * 8 * 8 * 4
+
+    def entries() -> float:
+        return latent_cache_bytes(make_plan(job, bucket_step=8), job) / one
+
+    assert 3 < entries() < 3 * 2
+    job.concepts.append(Concept(path=str(folder / "held out"), kind="validation"))
+    four = entries()
+    assert 4 < four < 4 * 2
+    # Changed versions of what is trained, never of what is measured.
+    for concept in job.concepts:
+        concept.image.flip, concept.image.variants = 0.5, 5
+    assert entries() == four / 4 * 16
+    for concept in job.concepts:
+        concept.image.caching = "off"
+    assert entries() == four / 4
