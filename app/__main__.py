@@ -8,6 +8,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from core.cli.cull import Wish
 
 NO_DISPLAY = (
     "There is no display to open the window on; `limner demo` trains the demo LoRA in the "
@@ -26,6 +30,28 @@ def has_display(platform: str, environ: Mapping[str, str]) -> bool:
     return any(environ.get(n) for n in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"))
 
 
+def can_show(without_display: str) -> bool:
+    """Whether a window can open; otherwise says why on the standard error stream."""
+    if not has_display(sys.platform, os.environ):
+        print(without_display, file=sys.stderr)
+        return False
+    try:
+        import PySide6.QtWidgets  # noqa: F401  (its system libraries, before our own modules)
+    except ImportError as error:
+        print(f"The window needs Qt, which could not be loaded: {error}.", file=sys.stderr)
+        return False
+    return True
+
+
+def show_viewer(wish: Wish) -> int:
+    """Open the culling viewer and stay until it is closed; returns the process's exit code."""
+    if not can_show("There is no display to show pictures on."):
+        return 2
+    from app.viewer.run import run_viewer
+
+    return run_viewer(wish)
+
+
 def main() -> int:
     """Open the window or run a command; returns the process's exit code.
 
@@ -33,16 +59,14 @@ def main() -> int:
     """
     arguments = sys.argv[1:]
     if arguments:
+        if "cull" in arguments:
+            from core.cli import cull
+
+            cull.opener = show_viewer
         from core.cli import main as run_command
 
         return run_command(arguments)
-    if not has_display(sys.platform, os.environ):
-        print(NO_DISPLAY, file=sys.stderr)
-        return 2
-    try:
-        import PySide6.QtWidgets  # noqa: F401  (its system libraries, before our own modules)
-    except ImportError as error:
-        print(f"The window needs Qt, which could not be loaded: {error}.", file=sys.stderr)
+    if not can_show(NO_DISPLAY):
         return 2
     from app.window import run_window
 

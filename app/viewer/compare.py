@@ -100,6 +100,8 @@ class Panes(QWidget):
 
     def set_view(self, view: View) -> None:
         """See all pictures so."""
+        if all(canvas.view == view for canvas in self.canvases):
+            return
         self._linking = True
         for canvas in self.canvases:
             canvas.set_view(view)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QDateTime, QLocale, QObject, Signal
 from PySide6.QtGui import QImage
@@ -13,13 +10,10 @@ from PySide6.QtGui import QImage
 from app.viewer import overlays
 from app.viewer.album import Album
 from app.viewer.canvas import Canvas
-from app.viewer.facts import BLURRED, TOKENS, FactReader, Facts, placement_of
+from app.viewer.facts import BLURRED, FactReader, Facts, placement_of, token_words
 from app.viewer.overlays import Badge, Shown
 from app.viewer.source import Entry
 from core.data.types import Placement
-
-if TYPE_CHECKING:
-    from core.data.measures import Measures, MeasureStore
 
 _KEPT_MASKS = 8
 
@@ -38,8 +32,6 @@ class Describer(QObject):
         self.top = 0
         self._masks: dict[str, QImage] = {}
         self._asked_masks: set[str] = set()
-        self._measures: MeasureStore | None = None
-        self._opening = threading.Lock()
 
     def needs_facts(self) -> bool:
         """Whether facts are shown at once, not only after a rest."""
@@ -137,7 +129,7 @@ class Describer(QObject):
         if facts.caption is None:
             lines.append(f"{self.tr('Caption')}\t{self.tr('none')}")
         else:
-            words = facts.caption_problem or self.tr("{0} tokens").format(facts.tokens)
+            words = facts.caption_problem or token_words(facts.tokens)
             lines.append(f"{self.tr('Caption')}\t{words}")
         if facts.sharpness is not None and facts.brightness is not None:
             sharp = f"{facts.sharpness:.0f}"
@@ -155,11 +147,7 @@ class Describer(QObject):
             return self.tr("no caption")
         if facts.caption_problem:
             return facts.caption_problem
-        words = self.tr("{0} of {1} tokens").format(facts.tokens, TOKENS)
-        chunks = -(-facts.tokens // TOKENS)
-        if chunks > 1:
-            words += " · " + self.tr("trained in {0} chunks").format(chunks)
-        return words
+        return token_words(facts.tokens)
 
     # --- masks and measures --------------------------------------------------
 
@@ -187,19 +175,4 @@ class Describer(QObject):
     def measure(self, paths: Sequence[str]) -> None:
         """Measure the pictures on the screen, for the badge."""
         for slot, path in enumerate(paths):
-            self._facts.measure(path, self._measured, slot)
-
-    def _measured(self, path: Path) -> Measures:
-        """In a thread: the cached measures, or new ones."""
-        with self._opening:
-            if self._measures is None:
-                from core.data.measures import MeasureStore
-
-                self._measures = MeasureStore()
-        return self._measures.measure(path)
-
-    def close(self) -> None:
-        """Let go of the cache's file, after the threads that use it."""
-        self._facts.close()
-        if self._measures is not None:
-            self._measures.close()
+            self._facts.measure(path, slot)

@@ -15,8 +15,8 @@ from PySide6.QtWidgets import (
 )
 
 from app import theme
-from app.background import Background
-from app.viewer.facts import TOKENS
+from app.viewer.facts import FactReader, token_words
+from core.data.captions import caption_lines
 
 _COUNT_MS = 150
 
@@ -31,9 +31,9 @@ class CaptionEditor(QFrame):
     saved = Signal(str, str)
     left = Signal(int)
 
-    def __init__(self, background: Background, parent: QWidget) -> None:
+    def __init__(self, facts: FactReader, parent: QWidget) -> None:
         super().__init__(parent)
-        self._background = background
+        self._facts = facts
         self._path, self._before = "", ""
         self.setProperty("role", "card")
         self.text = QPlainTextEdit()
@@ -121,21 +121,14 @@ class CaptionEditor(QFrame):
     def _ask_count(self) -> None:
         text = self.text.toPlainText()
 
-        def count(_cancelled: object) -> int:
-            from core.data.captions import caption_lines
-            from core.data.tokens import count_tokens
-
-            return max(count_tokens(caption_lines(text)), default=0)
+        def count(_cancelled: object) -> int | None:
+            return self._facts.count_tokens(list(caption_lines(text)))
 
         def show(tokens: object) -> None:
-            if isinstance(tokens, int):
-                words = self.tr("{0} of {1} tokens").format(tokens, TOKENS)
-                chunks = -(-tokens // TOKENS)
-                if chunks > 1:
-                    words += " · " + self.tr("trained in {0} chunks").format(chunks)
-                self._count.setText(words)
+            if tokens is None or isinstance(tokens, int):
+                self._count.setText(token_words(tokens))
 
-        self._background.run(self, "count", count, show)
+        self._facts.background.run(self, "count", count, show)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if event.type() == QEvent.Type.KeyPress and isinstance(event, QKeyEvent):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QCoreApplication, QObject, Signal
 
 from app.background import Background
+from app.viewer.helper import Helper, HelperFailed
 from app.viewer.source import Training
 from core.data.buckets import make_buckets, place
 from core.data.captions import CaptionError, caption_lines, caption_path, read_text, with_trigger
@@ -18,6 +20,8 @@ from core.data.types import Bucket, Placement
 
 # Variance of the Laplacian at 512 pixels below which a picture looks out of focus.
 BLURRED = 40.0
+_log = logging.getLogger(__name__)
+
 # One chunk of a text encoder; more is trained in further chunks.
 TOKENS = 75
 
@@ -26,7 +30,8 @@ TOKENS = 75
 class Facts:
     """One file as it is now. size -1: not there. caption: exact text, None without a file.
 
-    tokens: of the longest alternative, with the trigger word. sharpness: None until measured.
+    tokens: of the longest alternative, with the trigger word; None when they could not be
+    counted. sharpness: None until measured.
     """
 
     path: str
@@ -35,7 +40,7 @@ class Facts:
     pixels: tuple[int, int] | None = None
     caption: str | None = None
     caption_problem: str = ""
-    tokens: int = 0
+    tokens: int | None = 0
     mask: str = ""
     sharpness: float | None = None
     brightness: float | None = None
@@ -53,8 +58,11 @@ def placement_of(
     return place(pixels, _buckets(training), focus)
 
 
-def read_facts(path: str, training: Training) -> Facts:
-    """Everything but what has to be measured. Never raises for a bad file."""
+def read_facts(path: str, training: Training, count: Callable[[list[str]], int | None]) -> Facts:
+    """Everything but what has to be measured. Never raises for a bad file.
+
+    count(texts) gives the tokens of the longest text, None when they cannot be counted.
+    """
     picture = Path(path)
     try:
         status = os.stat(path)
@@ -73,7 +81,8 @@ def read_facts(path: str, training: Training) -> Facts:
         return facts
     except CaptionError as error:
         return replace(facts, caption="", caption_problem=f"{beside.name}: {error}")
-    return replace(facts, caption=text, tokens=_tokens(text, training))
+    lines = [with_trigger(line, training.trigger) for line in caption_lines(text)]
+    return replace(facts, caption=text, tokens=count(lines) if lines else 0)
 
 
 def _pixels(picture: Path) -> tuple[int, int] | None:
@@ -85,11 +94,16 @@ def _pixels(picture: Path) -> tuple[int, int] | None:
         return None
 
 
-def _tokens(text: str, training: Training) -> int:
-    from core.data.tokens import count_tokens
-
-    lines = [with_trigger(line, training.trigger) for line in caption_lines(text)]
-    return max(count_tokens(lines), default=0)
+def token_words(tokens: int | None) -> str:
+    """How many tokens a caption has, and what happens when they are too many for one chunk."""
+    tr = QCoreApplication.translate
+    if tokens is None:
+        return tr("viewer", "tokens not counted")
+    words = tr("viewer", "{0} of {1} tokens").format(tokens, TOKENS)
+    chunks = -(-tokens // TOKENS)
+    if chunks > 1:
+        words += " · " + tr("viewer", "trained in {0} chunks").format(chunks)
+    return words
 
 
 class FactReader(QObject):
@@ -105,6 +119,7 @@ class FactReader(QObject):
         super().__init__(parent)
         self.training = training
         self.background = Background(self)
+        self._helper = Helper()
         self._kept: dict[str, Facts] = {}
 
     def get(self, path: str) -> Facts | None:
@@ -114,26 +129,29 @@ class FactReader(QObject):
     def ask(self, path: str, slot: int = 0) -> None:
         """Read the facts of a picture; a later question for the same slot replaces this one."""
         training = self.training
-        self._run(path, ("facts", slot), lambda: read_facts(path, training))
+        self._run(path, ("facts", slot), lambda: read_facts(path, training, self.count_tokens))
 
-    def measure(self, path: str, measured: Callable[[Path], object], slot: int = 0) -> None:
-        """Add sharpness and brightness, by a function as `MeasureStore.measure`."""
+    def count_tokens(self, texts: list[str]) -> int | None:
+        """Tokens of the longest text, None when they cannot be counted. Called in threads."""
+        try:
+            return max(self._helper.ask({"do": "tokens", "texts": texts})["counts"], default=0)
+        except HelperFailed as error:
+            _log.warning("tokens were not counted: %s", error)
+            return None
+
+    def measure(self, path: str, slot: int = 0) -> None:
+        """Add sharpness and brightness; `found` follows."""
         known = self._kept.get(path)
         if known is None or known.sharpness is not None:
             return
 
         def work() -> Facts | None:
-            from core.data.images import PictureError
-
             try:
-                found = measured(Path(path))
-            except PictureError:
+                found = self._helper.ask({"do": "measure", "path": path})
+            except HelperFailed as error:
+                _log.debug("%s was not measured: %s", path, error)
                 return None
-            return replace(
-                known,
-                sharpness=found.sharpness,  # type: ignore[attr-defined]
-                brightness=found.brightness,  # type: ignore[attr-defined]
-            )
+            return replace(known, sharpness=found["sharpness"], brightness=found["brightness"])
 
         self._run(path, ("measure", slot), work)
 
@@ -143,6 +161,7 @@ class FactReader(QObject):
 
     def close(self) -> None:
         """Wait for what is being read."""
+        self._helper.close()
         self.background.close()
 
     def _run(self, path: str, key: object, work: Callable[[], Facts | None]) -> None:

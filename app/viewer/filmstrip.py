@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QColor, QImage, QMouseEvent, QPainter, QPaintEvent, QPen, QWheelEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
@@ -15,6 +15,7 @@ from app.viewer.overlays import KEEP, REJECT, STAR
 from app.viewer.source import Entry
 
 _NOTCH = 120
+_PAUSE_MS = 80
 
 
 class Filmstrip(QWidget):
@@ -31,6 +32,11 @@ class Filmstrip(QWidget):
         self._album, self._store = album, store
         self._hover = -1
         self._wheel = 0.0
+        # The picture itself comes first: thumbnails are made when no other follows at once.
+        self._pause = QTimer(self)
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(_PAUSE_MS)
+        self._pause.timeout.connect(self._request)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.setMouseTracking(True)
@@ -75,7 +81,7 @@ class Filmstrip(QWidget):
 
     def _changed(self) -> None:
         if self.isVisible():
-            self._request()
+            self._pause.start()
             self.update()
 
     def _request(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from PySide6.QtCore import QLocale, QPointF, QRectF, QSizeF, Qt
-from PySide6.QtGui import QColor, QFontMetricsF, QImage, QPainter, QPainterPath, QPen, QPolygonF
+from PySide6.QtGui import QColor, QFontMetricsF, QImage, QPainter, QPen, QPolygonF
 
 from app import icons, theme
 from core.data.types import Placement
@@ -97,16 +97,22 @@ def crop_rect(placement: Placement, target: QRectF) -> QRectF:
 def _draw_crop(painter: QPainter, room: QRectF, target: QRectF, shown: Shown) -> None:
     assert shown.placement is not None
     crop = crop_rect(shown.placement, target)
-    outside = QPainterPath()
-    outside.addRect(target)
-    inside = QPainterPath()
-    inside.addRect(crop)
-    painter.fillPath(outside.subtracted(inside), _DIM)
+    seen = target.intersected(room)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+    for outside in (
+        QRectF(seen.topLeft(), QPointF(seen.right(), crop.top())),
+        QRectF(QPointF(seen.left(), crop.bottom()), seen.bottomRight()),
+        QRectF(QPointF(seen.left(), crop.top()), QPointF(crop.left(), crop.bottom())),
+        QRectF(QPointF(crop.right(), crop.top()), QPointF(seen.right(), crop.bottom())),
+    ):
+        if outside.width() > 0 and outside.height() > 0:
+            painter.fillRect(outside, _DIM)
     painter.setBrush(Qt.BrushStyle.NoBrush)
     painter.setPen(QPen(QColor(0, 0, 0, 160), 3))
     painter.drawRect(crop)
     painter.setPen(QPen(QColor("#ffffff"), 1))
     painter.drawRect(crop)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
 
 
 def _draw_crop_text(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,11 +11,11 @@ from typing import Literal
 from PySide6.QtCore import QObject, Signal
 
 from app.background import Background
+from app.viewer.helper import Helper, HelperFailed
 from app.viewer.source import Entry
 from core.errors import Stopped
 
 Kind = Literal["files", "pixels", "sharpness", "similarity"]
-_REPORT_EVERY = 8
 
 
 @dataclass
@@ -57,6 +56,7 @@ class Survey(QObject):
         super().__init__(parent)
         self._background = Background(self)
         self.running: Kind | None = None
+        self._helper: Helper | None = None
         self._step.connect(self._forward)
 
     def start(self, kind: Kind, entries: Sequence[Entry]) -> None:
@@ -66,6 +66,8 @@ class Survey(QObject):
         tell = self._step.emit
 
         def work(cancelled: Callable[[], bool]) -> Found:
+            if kind in ("sharpness", "similarity"):
+                return self._measured(kind, paths, tell, cancelled)
             return survey(kind, paths, tell, cancelled)
 
         self._background.run(self, "survey", work, self._done)
@@ -84,7 +86,26 @@ class Survey(QObject):
 
     def close(self) -> None:
         """Stop and wait for the thread."""
+        if self._helper is not None:
+            self._helper.close()
         self._background.close()
+
+    def _measured(
+        self,
+        kind: Kind,
+        paths: list[str],
+        tell: Callable[[int, int], object],
+        cancelled: Callable[[], bool],
+    ) -> Found:
+        """In a thread: what a helper process of its own measures."""
+        helper = self._helper = Helper()
+        request = {"do": "survey", "paths": paths, "groups": kind == "similarity"}
+        try:
+            reply = helper.ask(request, tell, cancelled)
+        finally:
+            helper.close()
+        pixels = {path: (size[0], size[1]) for path, size in reply["pixels"].items()}
+        return Found(kind, pixels=pixels, sharpness=reply["sharpness"], groups=reply["groups"])
 
     def _forward(self, done: int, total: int) -> None:
         if self.running is not None:
@@ -92,7 +113,7 @@ class Survey(QObject):
 
     def _done(self, result: object) -> None:
         self.running = None
-        if isinstance(result, Stopped):
+        if isinstance(result, Stopped | HelperFailed):
             self.stopped.emit()
         elif isinstance(result, Exception):
             self.stopped.emit()
@@ -107,14 +128,13 @@ def survey(
     progress: Callable[[int, int], object],
     cancelled: Callable[[], bool],
 ) -> Found:
-    """Find out `kind` about all files; unreadable ones are left out. Raises Stopped."""
+    """Files' times and sizes, or the pictures' pixels; unreadable ones are left out. Raises
+    Stopped."""
     found = Found(kind)
     if kind == "files":
         _stat(paths, found, cancelled)
-    elif kind == "pixels":
-        _sizes(paths, found, progress, cancelled)
     else:
-        _measures(kind, paths, found, progress, cancelled)
+        _sizes(paths, found, progress, cancelled)
     return found
 
 
@@ -146,41 +166,3 @@ def _sizes(
             found.pixels[path] = (0, 0)
         if number % 64 == 0:
             progress(number, len(paths))
-
-
-def _measures(
-    kind: Kind,
-    paths: Sequence[str],
-    found: Found,
-    progress: Callable[[int, int], object],
-    cancelled: Callable[[], bool],
-) -> None:
-    from core.data.measures import MeasureStore
-    from core.data.similar import best_of, groups
-
-    def report(done: int, total: int) -> None:
-        if done % _REPORT_EVERY == 0 or done == total:
-            progress(done, total)
-
-    store = MeasureStore()
-    try:
-        # One thread: the pictures on the screen are decoded on the same cores.
-        measured = store.measure_all([Path(path) for path in paths], report, cancelled, threads=1)
-    finally:
-        store.close()
-    found.sharpness = {str(path): measure.sharpness for path, measure in measured.items()}
-    if kind != "similarity":
-        return
-    known = [path for path in paths if Path(path) in measured]
-    _sizes(known, found, lambda done, total: None, cancelled)
-    all_measures = [measured[Path(path)] for path in known]
-    near = groups(
-        [m.dhash for m in all_measures],
-        check_stop=cancelled,
-        colours=[m.colours for m in all_measures],
-    )
-    areas = [math.prod(found.pixels[path]) for path in known]
-    sharpness = [m.sharpness for m in all_measures]
-    for group in near:
-        best = best_of(group, areas, sharpness)
-        found.groups.append([known[best], *(known[i] for i in group if i != best)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 from PySide6.QtCore import QEvent, QPoint, QRectF, Qt, QTimer, Signal
@@ -44,6 +45,7 @@ from app.viewer.survey import Found, Survey
 from core.data.scan import is_picture_name
 
 CONTROLS_MS = 2200
+SWITCH_SECONDS = 0.0005
 
 
 class Viewer(QWidget):
@@ -70,6 +72,8 @@ class Viewer(QWidget):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setWindowIcon(icon("sparkles", "accent"))
         self.setMouseTracking(True)
+        # The window waits for the interpreter as long as this whenever a thread has it.
+        sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_SECONDS))
         self.source, self.training = source, training
         self.keymap = keys.load()
         self.album = Album(self)
@@ -85,7 +89,7 @@ class Viewer(QWidget):
         self.commands = Commands(self)
         self.bar = Bar(self.tooltip, self)
         self.sides = (EdgeButton("chevron-left", ""), EdgeButton("chevron-right", ""))
-        self.editor = CaptionEditor(self.facts.background, self)
+        self.editor = CaptionEditor(self.facts, self)
         self.jump = JumpBox(self.album, self)
         self._closing = False
         self._hide_controls = QTimer(self)
@@ -426,7 +430,6 @@ class Viewer(QWidget):
         self.judge.worker.finish()
         self.loader.close()
         self.store.close()
-        self.describer.close()
         self.facts.close()
         event.accept()
         self.closed.emit()

@@ -259,6 +259,31 @@ def cache(
     return show_cache(clear=clear, limit=limit, as_json=json)
 
 
+@app.command()
+@command
+def cull(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Pictures to go through, or the first one.")
+    ],
+    subfolders: Subfolders = False,
+    resolution: Annotated[int, typer.Option(min=64, help="What the crop is shown for.")] = 512,
+    step: Annotated[int, typer.Option(min=8, help="Bucket sides are multiples of it.")] = 64,
+    trigger: Annotated[str, typer.Option(help="Trigger word, counted with the caption.")] = "",
+    windowed: Annotated[bool, typer.Option("--windowed", help="Not full screen.")] = False,
+) -> int:
+    """Go through a folder's pictures full screen: keep, reject, delete with undo, caption."""
+    from core.cli.cull import cull_folder
+
+    return cull_folder(
+        folder,
+        subfolders=subfolders,
+        resolution=resolution,
+        step=step,
+        trigger=trigger,
+        windowed=windowed,
+    )
+
+
 @presets_app.command("list")
 @command
 def presets_list(json: Json = False) -> int:
