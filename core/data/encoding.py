@@ -27,8 +27,8 @@ from core.errors import Problem, UserError, fail
 from core.families.base import LoadedModel
 from core.paths import user_path
 
-# What a GPU encodes at once: four pictures of 512 px, fewer of larger ones.
-_GPU_PIXELS = 4 * 512 * 512
+# What is encoded at once: four pictures of 512 px, fewer of larger ones.
+_PIXELS_AT_ONCE = 4 * 512 * 512
 _DTYPE = "float32"
 _ALPHA = "alpha"
 
@@ -196,14 +196,16 @@ class Encoder:
         return [Prepared(one.clone(), its.mask) for one, its in zip(latents, pixels, strict=True)]
 
     def batch_size(self, item: Item) -> int:
-        """How many pictures of an item's bucket are encoded at once by default.
+        """How many pictures of an item's bucket are prepared at once by default.
 
         One on the CPU, where the numbers must not depend on which pictures were cached already.
         """
-        if on_cpu(self.model):
-            return 1
+        return 1 if on_cpu(self.model) else self.at_once(item)
+
+    def at_once(self, item: Item) -> int:
+        """How many pictures of an item's bucket are a good load for the VAE."""
         bucket = item.placement.bucket
-        return max(1, _GPU_PIXELS // (bucket.width * bucket.height))
+        return max(1, _PIXELS_AT_ONCE // (bucket.width * bucket.height))
 
 
 def _digest(path: Path, digests: FileDigests) -> str:

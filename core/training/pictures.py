@@ -131,7 +131,7 @@ class Pictures:
             pixels.append(one)
             numbers.append(number)
         found: dict[int, Prepared] = {}
-        together = self.encoder.batch_size(items[0]) if items else 1
+        together = self.encoder.at_once(items[0]) if items else 1
         for start in range(0, len(items), together):
             part = slice(start, start + together)
             encoded = self.encoder.encode(items[part], pixels[part])

@@ -52,6 +52,8 @@ def measure(session: Session) -> None:
             loss = _mean_loss(session)
     finally:
         set_training(session.model, session.adapter, True)
+        # A pause has put the whole model back.
+        session.park_vae()
     session.validated_step = session.step
     if loss is not None:
         session.emit(protocol.Validation(step=session.step, loss=loss))
