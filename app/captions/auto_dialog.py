@@ -30,6 +30,7 @@ from app.widgets.labels import Note
 from app.widgets.paths import PathField
 from core.captioning.job import Ended, Progress
 from core.captioning.options import ABOUT, CaptionOptions, make_options
+from core.captioning.spool import Spool
 from core.captioning.wd import has_onnxruntime, install_hint
 from core.errors import Problem, UserError
 
@@ -62,6 +63,7 @@ class AutoDialog(QDialog):
         self._refused: list[Problem] = []
         self._left_out = 0
         self._label = ""
+        self._spool: Spool | None = None
         self.fields = OptionFields(self)
         self.fields.edited.connect(lambda _: self._check())
         self._make_choices()
@@ -292,7 +294,9 @@ class AutoDialog(QDialog):
         self._tell("", "error")
         self.model.clear()
         pictures = self._scopes[self.scope.value()]
-        thread = CaptionThread(pictures, options, self._store.file_of, self._command)
+        # The folder of the first stands for all: it only tells one set's captions from another's.
+        self._spool = Spool(pictures[0].parent, options)
+        thread = CaptionThread(pictures, options, self._store.file_of, self._command, self._spool)
         self._thread = thread
         thread.planned.connect(self._planned)
         thread.progressed.connect(self._progressed)
@@ -368,6 +372,9 @@ class AutoDialog(QDialog):
 
     def _apply(self) -> None:
         self.applied.emit(self.model.taken(), self._label)
+        # What was made and only looked at stays: the next run with these settings has it at once.
+        if self._spool is not None:
+            self._spool.clear()
         self.accept()
 
     # --- leaving -----------------------------------------------------------------

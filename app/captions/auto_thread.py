@@ -12,6 +12,7 @@ from PySide6.QtCore import QThread, Signal
 from core.captioning.files import FileOf
 from core.captioning.job import Ended, Progress, Told, plan_captions, run_captions
 from core.captioning.options import CaptionOptions
+from core.captioning.spool import Spool
 from core.captioning.tags import Change
 from core.errors import Problem, Stopped, UserError
 
@@ -39,12 +40,13 @@ class CaptionThread(QThread):
         options: CaptionOptions,
         file_of: FileOf,
         command: Sequence[str] | None = None,
+        spool: Spool | None = None,
     ) -> None:
-        """`command` stands in for the worker's usual command line."""
+        """`spool` keeps what is made; `command` stands in for the worker's command line."""
         super().__init__()
         self.setObjectName("captions")
         self._pictures, self._options, self._file_of = list(pictures), options, file_of
-        self._command = command
+        self._command, self._spool = command, spool
         self._stop = threading.Event()
         _threads.add(self)
         self.finished.connect(lambda: _threads.discard(self))
@@ -60,7 +62,9 @@ class CaptionThread(QThread):
             self.planned.emit(len(plan.pictures), plan.skipped)
             for problem in plan.problems:
                 self.refused.emit(problem)
-            ended = run_captions(plan, self._options, self._tell, self._stop.is_set, self._command)
+            ended = run_captions(
+                plan, self._options, self._tell, self._stop.is_set, self._command, self._spool
+            )
         except Stopped:
             ended = Ended("stopped")
         except UserError as error:

@@ -41,10 +41,11 @@ class FullHistory(TextHistory, Protocol):
 class _Written:
     """What a job of the writing queue came to; done is what undo or redo gave.
 
-    pictures: whose captions are to be read anew.
+    pictures: whose captions are to be read anew. written: those whose caption was written.
     """
 
     pictures: tuple[Path, ...]
+    written: tuple[Path, ...] = ()
     problems: tuple[Problem, ...] = ()
     done: object = None
 
@@ -80,6 +81,7 @@ class CaptionStore(QObject):
     Signals:
         loaded(): the captions of a new set of pictures are there.
         changed(list): pictures whose caption is another one now, by us or read anew.
+        onDisk(list): the same, once the files say so too.
         told(list): problems that the user should see.
         historyMoved(object): what undo or redo did (core.culling.history.Done).
         busyChanged(bool): whether something is being read or written.
@@ -87,6 +89,7 @@ class CaptionStore(QObject):
 
     loaded = Signal()
     changed = Signal(list)
+    onDisk = Signal(list)
     told = Signal(list)
     historyMoved = Signal(object)
     busyChanged = Signal(bool)
@@ -160,6 +163,8 @@ class CaptionStore(QObject):
             if before != (self.texts.get(picture), self.problems.get(picture)):
                 differing.append(picture)
         self._tell_changed(differing)
+        if differing:
+            self.onDisk.emit(differing)
 
     def _tell_changed(self, pictures: Sequence[Path]) -> None:
         """Find the tags of changed texts anew, elsewhere when there are many, and tell."""
@@ -239,7 +244,8 @@ class CaptionStore(QObject):
 
         def work() -> _Written:
             applied: Applied = apply_changes(wanted, history, label, file_of)
-            return _Written(_siblings(pictures, everything), applied.problems)
+            siblings = _siblings(pictures, everything)
+            return _Written(siblings, applied.pictures, applied.problems)
 
         self._queue(work)
         self._tell_changed(pictures)
@@ -260,7 +266,7 @@ class CaptionStore(QObject):
         def work() -> _Written:
             done = getattr(history, name)()
             pictures = tuple(getattr(done, "pictures", ()) or ())
-            return _Written(pictures, tuple(getattr(done, "problems", ()) or ()), done)
+            return _Written(pictures, (), tuple(getattr(done, "problems", ()) or ()), done)
 
         self._queue(work)
 
@@ -278,7 +284,9 @@ class CaptionStore(QObject):
     def _written(self, result: object) -> None:
         self._running = None
         match result:
-            case _Written(done=done, pictures=pictures, problems=problems):
+            case _Written(done=done, pictures=pictures, written=written, problems=problems):
+                if written:
+                    self.onDisk.emit(list(written))
                 if problems:
                     self.told.emit(list(problems))
                 self.reload(None if problems else pictures)

@@ -44,7 +44,7 @@ class CaptionTools(QWidget):
 
     Signals:
         filterChanged(object): the pictures to show, in order, or None for all.
-        captionsChanged(list): pictures whose caption is another one now.
+        captionsChanged(list): pictures whose caption file is another one now.
         showPicture(object): please show this picture.
         historyMoved(object): undo or redo did something (core.culling.history.Done); it may
             have brought pictures back.
@@ -78,6 +78,7 @@ class CaptionTools(QWidget):
         self.store = CaptionStore(history, self)
         self.store.loaded.connect(self._loaded)
         self.store.changed.connect(self._changed)
+        self.store.onDisk.connect(self.captionsChanged)
         self.store.told.connect(self._tell)
         self.store.busyChanged.connect(self._show_history)
         self.store.historyMoved.connect(self.historyMoved)
@@ -327,7 +328,6 @@ class CaptionTools(QWidget):
                 self.editor.retype(lost.after)
         if self._filter:
             self._refilter()
-        self.captionsChanged.emit(pictures)
 
     def _show_counts(self) -> None:
         missing = len(self.store.index.without)

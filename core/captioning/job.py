@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +11,7 @@ from core.captioning import messages
 from core.captioning.client import CaptionWorker
 from core.captioning.files import FileOf, beside, pictures_by_file, read_captions
 from core.captioning.options import CaptionOptions
+from core.captioning.spool import Spool
 from core.captioning.tags import Change, add_tag, each_line, is_tag_list, split_tags
 from core.captioning.tags import trigger_to_front as _trigger_to_front
 from core.data.captions import with_trigger
@@ -27,12 +28,14 @@ class CaptionPlan:
 
     before: the present text of each picture to caption, None without a file. problems: pictures
     that are left alone because their caption file cannot be read, or is another's too.
+    taken_over: how many were captioned by a run that was interrupted.
     """
 
     pictures: list[Path] = field(default_factory=list)
     before: dict[Path, str | None] = field(default_factory=dict)
     skipped: int = 0
     problems: list[Problem] = field(default_factory=list)
+    taken_over: int = 0
 
 
 @dataclass(frozen=True)
@@ -130,16 +133,19 @@ def run_captions(
     tell: Callable[[Told], None],
     stop: Callable[[], bool] = lambda: False,
     command: Sequence[str] | None = None,
+    spool: Spool | None = None,
 ) -> Ended:
-    """Caption the planned pictures in a worker process until it ends; writes nothing.
+    """Caption the planned pictures in a worker process until it ends; writes no caption file.
 
     `tell` gets progress, each caption as a Change, and a warning for each picture that could not
-    be captioned. `stop` is asked ten times a second. Raises UserError when the worker cannot
-    start. `command` stands in for the worker's usual command line.
+    be captioned. `stop` is asked ten times a second. What `spool` holds is told first and not
+    made again; what comes is added to it. Raises UserError when the worker cannot start.
+    `command` stands in for the worker's usual command line.
     """
-    total = len(plan.pictures)
-    tell(Progress("starting", 0, total))
-    if not total:
+    tell(Progress("starting", 0, len(plan.pictures)))
+    if spool is not None:
+        plan = _take_over(plan, options, tell, spool)
+    if not plan.pictures:
         return Ended("finished")
     try:
         worker = CaptionWorker(command)
@@ -149,7 +155,7 @@ def run_captions(
         ) from error
     try:
         worker.begin(plan.pictures, options)
-        return _follow(worker, plan, options, tell, stop)
+        return _follow(worker, plan, options, tell, stop, spool)
     finally:
         # After its last word it has nothing left to do.
         worker.kill()
@@ -162,8 +168,9 @@ def _follow(
     options: CaptionOptions,
     tell: Callable[[Told], None],
     stop: Callable[[], bool],
+    spool: Spool | None,
 ) -> Ended:
-    total, done = len(plan.pictures), 0
+    total, done = len(plan.pictures) + plan.taken_over, plan.taken_over
     asked = False
     problems: list[Problem] = []
     status: messages.Status | None = None
@@ -178,6 +185,8 @@ def _follow(
                 tell(Progress(name, done, total, where))
             case messages.Captioned(index=index, text=text):
                 done += 1
+                if spool is not None:
+                    spool.add(plan.pictures[index], text)
                 for told in _captioned(plan.pictures[index], text, plan, options):
                     tell(told)
                 tell(Progress("captioning", done, total, where))
@@ -197,6 +206,18 @@ def _follow(
             return Ended("stopped")
         return Ended("failed", (*problems, worker.why_it_died()))
     return Ended(status, tuple(problems))
+
+
+def _take_over(
+    plan: CaptionPlan, options: CaptionOptions, tell: Callable[[Told], None], spool: Spool
+) -> CaptionPlan:
+    """Tell what an interrupted run has made already; gives the plan of the rest."""
+    made = spool.read(plan.pictures)
+    for picture, text in made.items():
+        for told in _captioned(picture, text, plan, options):
+            tell(told)
+    rest = [picture for picture in plan.pictures if picture not in made]
+    return replace(plan, pictures=rest, taken_over=len(made))
 
 
 def _captioned(picture: Path, text: str, plan: CaptionPlan, options: CaptionOptions) -> list[Told]:

@@ -18,6 +18,7 @@ from core.captioning.job import CaptionPlan, Ended, Told, plan_captions, run_cap
 from core.captioning.job import Progress as Done
 from core.captioning.options import CaptionOptions
 from core.captioning.replacing import Search, preview_search
+from core.captioning.spool import Spool
 from core.captioning.tags import Change, count_tags
 from core.cli.text import messages, output, print_problems, problem_text, say
 from core.data.scan import scan_folder
@@ -39,13 +40,15 @@ def caption_folder(
     if not as_json:
         say(_what(plan, len(pictures)))
     shown = _Shown(as_json, dry_run, len(plan.pictures))
+    spool = Spool(root, options)
     try:
         with shown, _stopping(shown.note) as stop:
-            ended = run_captions(plan, options, shown.take, stop)
+            ended = run_captions(plan, options, shown.take, stop, spool=spool)
     except KeyboardInterrupt:
         ended = Ended("stopped")
     if not dry_run:
         _write(root, shown.changes, f"Captions by {options.tagger or options.captioner}", as_json)
+        spool.clear()
     elif not as_json:
         say(f"{_pictures_text(len(shown.changes))} would get a caption; nothing was written.")
     print_problems(ended.problems)

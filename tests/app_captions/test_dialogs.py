@@ -252,6 +252,18 @@ def test_closing_ends_the_worker(open_auto, qtbot: Any):
     qtbot.waitUntil(lambda: not auto_thread._threads, timeout=20000)
 
 
+def test_captions_that_were_only_looked_at_are_there_again(open_auto, finished):
+    dialog = open_auto()
+    dialog.start.click()
+    finished(dialog)
+    before = shown(dialog)
+    dialog.reject()
+    again = open_auto("always_fails")
+    again.start.click()
+    finished(again)
+    assert shown(again) == before and not again.note.isVisible()
+
+
 def test_without_onnxruntime_one_sentence_tells_how_to_install_it(open_auto, monkeypatch):
     monkeypatch.setattr(auto_dialog, "has_onnxruntime", lambda: False)
     dialog = open_auto()

@@ -156,6 +156,22 @@ def test_control_c_keeps_what_is_captioned(pictures: list[Path]):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_what_a_killed_command_made_is_not_made_again(pictures: list[Path]):
+    process = scripted("slow", pictures[0].parent)
+    assert process.stdout is not None
+    assert json.loads(process.stdout.readline())["after"] == "picture 0"
+    process.kill()
+    process.communicate(timeout=60)
+    assert captions(pictures) == [None, OLD, None, None]
+    # "killed" dies with its second picture, so it has made only one more.
+    again = scripted("killed", pictures[0].parent)
+    out, _ = again.communicate(timeout=60)
+    made = [json.loads(line)["after"] for line in out.splitlines()]
+    assert made[0] == "picture 0" and len(made) == len(set(made)) >= 2
+    assert captions(pictures)[: len(made)] == made
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_a_worker_that_dies_is_1_and_its_captions_are_kept(pictures: list[Path]):
     process = scripted("killed", pictures[0].parent)
     _, err = process.communicate(timeout=60)

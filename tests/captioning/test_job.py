@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ from PIL import Image
 
 from core.captioning.batch import apply_changes
 from core.captioning.files import beside, read_captions
-from core.captioning.job import compose, plan_captions
+from core.captioning.job import Progress, compose, plan_captions, run_captions
 from core.captioning.options import ABOUT, CaptionOptions, kinds, make_options
+from core.captioning.spool import Spool
 from core.captioning.tags import Change
 from core.culling.history import History
 from core.errors import UserError
@@ -174,3 +176,46 @@ def test_options_take_texts_and_lists():
 def test_every_option_has_words():
     assert set(kinds()) == set(ABOUT)
     assert all(about.title and about.help.endswith((".", "cache.")) for about in ABOUT.values())
+
+
+def test_what_an_interrupted_run_made_is_taken_over(pictures: list[Path], tmp_path: Path):
+    folder = pictures[0].parent
+    options = tagged(trigger="mika", mode="append")
+    spool = Spool(folder, options)
+    spool.add(pictures[0], "rain, night")
+    spool.add(pictures[1], "snow")
+    spool.add(pictures[2], "old")
+    with open(spool.file, "ab") as file:
+        file.write(b'["half a li')
+    pictures[2].write_bytes(pictures[3].read_bytes())
+    told: list[object] = []
+    plan = plan_captions(pictures, options)
+    again = Spool(folder, tagged(mode="append", trigger="mika", device="cpu"))
+    command = [sys.executable, str(Path(__file__).with_name("models.py")), "plain"]
+    ended = run_captions(plan, options, told.append, command=command, spool=again)
+    changes = {c.picture: c.after for c in told if isinstance(c, Change)}
+    assert ended.status == "finished"
+    assert changes == {
+        pictures[0]: "mika, rain, night",
+        pictures[1]: "mika, a robot, rain, snow\r\nA robot stands.\r\n",
+        pictures[2]: "mika, picture 3",
+        pictures[3]: "mika, picture 3",
+    }
+    progress = [p for p in told if isinstance(p, Progress)]
+    assert progress[-1].done == progress[-1].total == 4
+    assert again.read(pictures).keys() == set(pictures)
+    assert Spool(folder, tagged(general=0.5)).read(pictures) == {}
+    other = spool.file.with_name("left behind.jsonl")
+    other.write_text("")
+    os.utime(other, (0, 0))
+    again.clear()
+    assert spool.read(pictures) == {} and not other.exists()
+
+
+def test_a_spool_without_a_place_costs_nothing(pictures: list[Path], monkeypatch, tmp_path: Path):
+    (tmp_path / "file").write_text("x")
+    monkeypatch.setenv("LIMNER_DATA_DIR", str(tmp_path / "file"))
+    spool = Spool(pictures[0].parent, tagged())
+    spool.add(pictures[0], "x")
+    assert spool.read(pictures) == {}
+    spool.clear()
