@@ -267,13 +267,13 @@ class Window(QMainWindow):
         self.pages[name].reveal(path)
 
     def reveal_picture(self, concept: int, path: str) -> None:
-        """Lead to a picture in its concept, or to the concept where it is not shown."""
+        """Lead to a picture in its concept."""
         if not self.left.isVisible():
             self.left.setVisible(True)
         self.tabs.setCurrentIndex(TABS.index("concepts"))
-        show = getattr(self.pages["concepts"], "reveal_picture", None)
-        if show is None or not show(concept, Path(path)):
-            self.reveal(f"concepts.{concept}.path")
+        page = self.pages["concepts"]
+        assert isinstance(page, ConceptsTab)
+        page.reveal_picture(concept, Path(path))
 
     def toggle_check(self) -> None:
         """Open what Train would do in detail, or put it away."""

@@ -18,6 +18,7 @@ from app.background import Background
 from app.concepts_statistics import ConceptStatistics, aspect_bars, token_bars
 from app.footer import duration, size
 from app.preflight.problems import lines_of
+from app.tabs.concepts import ConceptsTab
 from app.window import Window
 from core.config.job import Job
 from core.data.plan import make_plan
@@ -91,17 +92,20 @@ def test_a_line_leads_to_the_setting(checked: Window) -> None:
     assert checked.tabs.currentWidget() is checked.pages["concepts"]
 
 
-def test_a_line_leads_to_the_picture(checked: Window, monkeypatch: pytest.MonkeyPatch) -> None:
-    shown: list[tuple[int, Path]] = []
-
-    def reveal_picture(concept: int, path: Path) -> bool:
-        shown.append((concept, path))
-        return True
-
-    page = checked.pages["concepts"]
-    monkeypatch.setattr(page, "reveal_picture", reveal_picture, raising=False)
+def test_a_line_leads_to_the_picture(checked: Window, qtbot: Any) -> None:
+    checked.tabs.setCurrentWidget(checked.pages["lora"])
     checked.check.problems.choose(row_of(checked, "captions_long"))
-    assert [(concept, path.name) for concept, path in shown] == [(0, "long.png")]
+    page = checked.pages["concepts"]
+    assert isinstance(page, ConceptsTab)
+    assert checked.tabs.currentWidget() is page
+    grid = page.card(0).pictures
+    assert grid is not None
+    qtbot.waitUntil(lambda: "long.png" in chosen_names(grid), timeout=10000)
+
+
+def chosen_names(pictures: Any) -> list[str]:
+    """The names of the pictures that are selected in a concept's grid."""
+    return [path.name for path in pictures.grid.selected()]
 
 
 def test_a_click_on_a_line_and_on_its_buttons(checked: Window, qtbot: Any) -> None:
