@@ -6,13 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from PySide6.QtCore import Qt, QUrl, Signal
-from PySide6.QtGui import QDesktopServices, QFont, QFontMetrics, QResizeEvent
+from PySide6.QtGui import QDesktopServices, QResizeEvent
 from PySide6.QtWidgets import (
-    QButtonGroup,
-    QHBoxLayout,
     QLabel,
     QMenu,
-    QPushButton,
     QVBoxLayout,
     QWidget,
 )
@@ -26,6 +23,7 @@ from app.state import SettingsState
 from app.widgets.cards import Card
 from app.widgets.fields import CheckField
 from app.widgets.labels import Elided, Note
+from app.widgets.switch import Switch
 from app.widgets.thumbs import ThumbStrip
 from core.config.job import BY_PATH
 
@@ -105,7 +103,9 @@ class ConceptCard(Card):
         for widget in (self.title, self.folder, self.counts, self.trouble):
             texts.addWidget(widget)
         texts.addStretch(1)
-        self.rooms = self._room_switch()
+        self.rooms = Switch([("settings", self.tr("Settings")), ("pictures", self.tr("Pictures"))])
+        self.rooms.chosen.connect(self.enter)
+        self.rooms.hide()
         top = Qt.AlignmentFlag.AlignTop
         self.head.addWidget(self.enabled, 0, top)
         self.head.addWidget(self.thumbs, 0, top)
@@ -115,33 +115,6 @@ class ConceptCard(Card):
         scanner.updated.connect(self.refresh)
         self._shown: tuple[Path, ...] | None = None
         self.refresh()
-
-    def _room_switch(self) -> QWidget:
-        switch = QWidget()
-        row = QHBoxLayout(switch)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(0)
-        group = QButtonGroup(switch)
-        self.room_buttons: dict[str, QPushButton] = {}
-        for room, text, side in (
-            ("settings", self.tr("Settings"), "left"),
-            ("pictures", self.tr("Pictures"), "right"),
-        ):
-            button = QPushButton(text)
-            button.setCheckable(True)
-            button.setProperty("role", "segment")
-            button.setProperty("side", side)
-            bold = button.font()
-            bold.setWeight(QFont.Weight.DemiBold)
-            wide = QFontMetrics(bold).horizontalAdvance(text)
-            # The chosen one is bold, and nothing moves by choosing.
-            button.setMinimumWidth(wide + theme.unit(4))
-            button.clicked.connect(lambda _, room=room: self.enter(room))
-            group.addButton(button)
-            row.addWidget(button)
-            self.room_buttons[room] = button
-        switch.hide()
-        return switch
 
     # --- rooms ------------------------------------------------------------
 
@@ -180,7 +153,7 @@ class ConceptCard(Card):
                 self._host.adopt(self.form)
             page = self.form
         self._stack.show_page(page)
-        self.room_buttons[room].setChecked(True)
+        self.rooms.show_choice(room)
         self._host.show_look(self)
 
     def fills_tab(self) -> bool:

@@ -102,8 +102,8 @@ class PictureDetail(QScrollArea):
         column.addWidget(self.preview)
         column.addSpacing(theme.unit(0.5))
         column.addLayout(names)
-        for widget in (self.problem, self.sides, self.crop, self.small, self.centre):
-            column.addWidget(widget)
+        for part in (self.problem, self.sides, self.crop, self.small, self.centre):
+            column.addWidget(part)
         column.addSpacing(gap)
         self._caption_box = QWidget()
         box = QVBoxLayout(self._caption_box)
@@ -137,8 +137,8 @@ class PictureDetail(QScrollArea):
         self.size_label.setVisible(facts is not None)
         self._caption_box.setVisible(facts is not None and not facts.problem)
         if facts is None or look is None:
-            for widget in (self.problem, self.sides, self.crop, self.small, self.centre):
-                widget.setVisible(False)
+            for part in (self.problem, self.sides, self.crop, self.small, self.centre):
+                part.setVisible(False)
             return
         self.name.set_text(facts.path.name)
         self.size_label.setText(size_text(facts))

@@ -32,7 +32,9 @@ Test = Callable[[PictureFacts], bool]
 
 FILTERS: dict[str, Test] = {
     "all": lambda one: True,
-    "no_caption": lambda one: one.no_caption and one.read and not one.problem,
+    "no_caption": lambda one: (
+        one.no_caption and one.read and not (one.problem or one.caption_problem)
+    ),
     "small": lambda one: one.small and not one.problem,
     "bad": lambda one: bool(one.problem or one.caption_problem),
     "duplicates": lambda one: one.group >= 0,

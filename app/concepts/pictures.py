@@ -24,11 +24,11 @@ from app import prefs, theme
 from app.background import Background
 from app.concepts.actions import PictureActions
 from app.concepts.changes import Changes, first_sentence
-from app.concepts.detail import PictureDetail
 from app.concepts.duplicates import DuplicateSearch
 from app.concepts.facts import Listing, Look, PictureFacts
 from app.concepts.grid import PictureGrid
 from app.concepts.model import PictureModel
+from app.concepts.side import SidePanel
 from app.concepts.source import PictureSource
 from app.concepts.toolbar import PictureBar
 from app.i18n import counted
@@ -39,6 +39,8 @@ from core.paths import user_path
 
 # Up to so many pictures look-alikes are searched for unasked: it takes seconds.
 _SEARCHED_UNASKED = 300
+# How soon after a change is announced its files are surely written.
+_WRITTEN_MS = 300
 
 
 class PicturesPage(QWidget):
@@ -56,6 +58,7 @@ class PicturesPage(QWidget):
         self._reveal: Path | None = None
         self._searched: tuple[Path, ...] = ()
         self._trouble = ""
+        self._current: Path | None = None
         self.model = PictureModel(self)
         self.source = PictureSource(background, self.model.facts, self)
         self.changes = Changes(self)
@@ -63,7 +66,8 @@ class PicturesPage(QWidget):
         self.grid = PictureGrid(self.model, store)
         self.acts = PictureActions(self.model, self.grid, self.changes)
         self.bar = PictureBar()
-        self.detail = PictureDetail(background)
+        self.side = SidePanel(background, lambda: list(self.model.facts()))
+        self.detail = self.side.detail
         self.said = Note(lines=1)
         self._build()
         self._connect()
@@ -117,7 +121,7 @@ class PicturesPage(QWidget):
         self.splitter.setChildrenCollapsible(False)
         self.splitter.setHandleWidth(max(1, theme.unit(0.5)))
         self.splitter.addWidget(left)
-        self.splitter.addWidget(self.detail)
+        self.splitter.addWidget(self.side)
         self.splitter.setStretchFactor(0, 1)
         self.splitter.setStretchFactor(1, 0)
         whole = QVBoxLayout(self)
@@ -136,14 +140,14 @@ class PicturesPage(QWidget):
         bar.searchChanged.connect(lambda _: self._arranged())
         bar.edgeChosen.connect(grid.set_edge)
         bar.listChosen.connect(grid.set_as_list)
-        bar.sideToggled.connect(self.detail.setVisible)
+        bar.sideToggled.connect(self.side.setVisible)
         grid.edgeChanged.connect(bar.set_edge)
         grid.asked.connect(self.acts.do)
         self.acts.said.connect(self._say)
         self.acts.openRequested.connect(self.open_viewer)
         grid.menuRequested.connect(self._show_menu)
         grid.selectionModel().currentChanged.connect(lambda *_: self._show_current())
-        grid.selectionModel().selectionChanged.connect(lambda *_: self._show_number())
+        grid.selectionModel().selectionChanged.connect(lambda *_: self._show_selected())
         for signal in (model.modelReset, model.rowsInserted, model.rowsRemoved):
             signal.connect(lambda *_: self._arranged())
         model.countsChanged.connect(self._show_counts)
@@ -163,6 +167,9 @@ class PicturesPage(QWidget):
         self.duplicates.ended.connect(self._search_ended)
         self.detail.focusChosen.connect(self.acts.set_focus)
         self.detail.opened.connect(self.open_viewer)
+        self.side.filterChanged.connect(model.set_only)
+        self.side.pictureWanted.connect(self.reveal)
+        self.side.filesChanged.connect(self._files_changed)
         application = QGuiApplication.instance()
         if isinstance(application, QGuiApplication):
             application.applicationStateChanged.connect(self._maybe_changed_outside)
@@ -194,6 +201,7 @@ class PicturesPage(QWidget):
             self.said.set_note("")
         self.changes.set_root(user_path(look.concept.path))
         self.model.editable = look.editable
+        self.side.set_look(look)
         if before is None or _reading(before) != _reading(look):
             self.source.set_look(look)
         self._show_current()
@@ -227,11 +235,15 @@ class PicturesPage(QWidget):
 
     def close_down(self) -> None:
         """Ask for nothing more of files."""
+        self.side.close_down()
         self.changes.close()
 
     def _listed(self, listing: Listing) -> None:
         fresh = not self.model.facts()
+        before = list(self.model.facts())
         self.model.set_paths(listing.paths)
+        if before != list(self.model.facts()):
+            self.side.pictures_changed()
         errors = [p for p in listing.problems if p.severity == "error"]
         self._trouble = errors[0].title if errors else ""
         if fresh and listing.paths and self.grid.current() is None and self._reveal is None:
@@ -249,6 +261,7 @@ class PicturesPage(QWidget):
         paths = tuple(self.model.facts())
         if isinstance(error, Exception):
             self._say(str(error), "error")
+        self._arranged()
         if 1 < len(paths) <= _SEARCHED_UNASKED and paths != self._searched and self.isVisible():
             self._search(paths)
 
@@ -286,6 +299,10 @@ class PicturesPage(QWidget):
             self.duplicates.busy or len(self.model.facts()) > _SEARCHED_UNASKED
         )
 
+    def _show_selected(self) -> None:
+        self._show_number()
+        self.side.set_selected(self.grid.selected())
+
     def _show_current(self) -> None:
         path = self.grid.current()
         facts = self.model.of(path) if path is not None else None
@@ -293,6 +310,9 @@ class PicturesPage(QWidget):
         if facts is not None:
             thumbnail = self.store.peek(facts.path, 512)
         self.detail.show_picture(facts, self._look, thumbnail)
+        if path != self._current:
+            self._current = path
+            self.side.set_current(path)
 
     def _thumbnail(self, path: Path, image: object) -> None:
         if path == self.grid.current() and self.detail.preview.image().isNull():
@@ -374,11 +394,17 @@ class PicturesPage(QWidget):
             self._say("")
         self.undo.setToolTip(f"{self.tr('Undo (Ctrl+Z)')}: {outcome.undo_label}".rstrip(": "))
         self.redo.setToolTip(f"{self.tr('Redo (Ctrl+Y)')}: {outcome.redo_label}".rstrip(": "))
+        if outcome.kind in ("undo", "redo", "write"):
+            self.side.captions_changed(list(self.model.facts()))
         if outcome.kind in ("undo", "redo") and outcome.done is not None:
             pictures = outcome.done.pictures
             if pictures:
                 self._reveal = pictures[0]
         self._again()
+
+    def _files_changed(self) -> None:
+        """Captions were written by the tools beside the grid."""
+        QTimer.singleShot(_WRITTEN_MS, self, self.source.refresh)
 
     def _again(self) -> None:
         """Read the folder when all changes are made."""

@@ -48,6 +48,7 @@ Index = QModelIndex | QPersistentModelIndex
 
 TILE_LINES, LIST_LINES = 3, 5
 _KEPT_TEXTS = 2000
+_CONTROL = Qt.KeyboardModifier.ControlModifier
 # Badges stand on the picture: their colours are those of the dark theme in both.
 _ON_PICTURE = theme.DARK
 
@@ -295,13 +296,23 @@ class TileDelegate(QStyledItemDelegate):
             isinstance(editor, CaptionEditor)
             and isinstance(event, QKeyEvent)
             and event.type() == QEvent.Type.KeyPress
-            and event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
-            and event.modifiers() & Qt.KeyboardModifier.ControlModifier
+            and (end := _end_of_editing(event)) is not None
         ):
             self.commitData.emit(editor)
-            self.closeEditor.emit(editor, QAbstractItemDelegate.EndEditHint.NoHint)
+            self.closeEditor.emit(editor, end)
             return True
         return super().eventFilter(editor, event)
+
+
+def _end_of_editing(event: QKeyEvent) -> QAbstractItemDelegate.EndEditHint | None:
+    """What follows when a key ends editing; None where it does not. Qt leaves these to texts."""
+    hints = QAbstractItemDelegate.EndEditHint
+    if event.key() == Qt.Key.Key_Tab:
+        return hints.EditNextItem
+    if event.key() == Qt.Key.Key_Backtab:
+        return hints.EditPreviousItem
+    enter = event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
+    return hints.NoHint if enter and event.modifiers() & _CONTROL else None
 
 
 class CaptionEditor(QPlainTextEdit):

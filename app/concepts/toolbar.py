@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QFont, QFontMetrics
 from PySide6.QtWidgets import (
     QButtonGroup,
     QHBoxLayout,
@@ -122,8 +123,14 @@ class PictureBar(QWidget):
             "rejected": self.tr("Rejected"),
             "focus": self.tr("Own crop"),
         }
+        bold = QFont(self.chips["all"].font())
+        bold.setWeight(QFont.Weight.DemiBold)
+        metrics = QFontMetrics(bold)
         for name, chip in self.chips.items():
-            chip.setText(f"{texts[name]}  {counts[name]}")
+            text = f"{texts[name]}  {counts[name]}"
+            chip.setText(text)
+            # The chosen one is bold, and nothing moves by choosing.
+            chip.setMinimumWidth(metrics.horizontalAdvance(text) + theme.unit(3.5))
             chip.setVisible(name == "all" or counts[name] > 0 or name == current)
             if name == current:
                 chip.setChecked(True)

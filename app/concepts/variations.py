@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from PySide6.QtCore import QRectF, QSize, QTimer
-from PySide6.QtGui import QColor, QImage, QPainter, QPaintEvent
+from PySide6.QtCore import QPoint, QRect, QSize, QTimer
+from PySide6.QtGui import QColor, QImage, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from app import theme
@@ -18,6 +18,7 @@ from app.widgets.labels import Note
 from core.config.concepts import Concept
 
 SHOWN = 6
+_COLUMNS = 3
 _DELAY_MS = 120
 # Sets the previews of `Again` apart from the versions that training prepares.
 _AGAIN_SEED = 7919
@@ -81,31 +82,44 @@ class _Strip(QWidget):
         policy.setHeightForWidth(True)
         self.setSizePolicy(policy)
 
-    def _columns(self) -> int:
-        return 3
+    def _cell(self, width: int) -> QSize:
+        """The size of one version: as wide as a third of the strip, its height by its shape."""
+        wide = max(1, (width - (_COLUMNS - 1) * theme.unit(0.5)) // _COLUMNS)
+        if not self.images:
+            return QSize(wide, wide)
+        shape = self.images[0].height() / max(1, self.images[0].width())
+        return QSize(wide, max(1, round(wide * min(shape, 1.5))))
+
+    def set_images(self, images: list[QImage]) -> None:
+        """Show these."""
+        self.images = images
+        self.faded = False
+        self.updateGeometry()
+        self.update()
 
     def hasHeightForWidth(self) -> bool:
         return True
 
     def heightForWidth(self, width: int) -> int:
-        side = (width - 2 * theme.unit(0.5)) // self._columns()
-        return 2 * side + theme.unit(0.5)
+        lines = -(-max(1, len(self.images)) // _COLUMNS)
+        return lines * self._cell(width).height() + (lines - 1) * theme.unit(0.5)
 
     def sizeHint(self) -> QSize:
-        return QSize(theme.unit(30), self.heightForWidth(max(self.width(), theme.unit(30))))
+        width = max(self.width(), theme.unit(30))
+        return QSize(theme.unit(30), self.heightForWidth(width))
 
-    def resizeEvent(self, event: object) -> None:
+    def resizeEvent(self, event: QResizeEvent) -> None:
         self.updateGeometry()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         painter.setOpacity(0.5 if self.faded else 1.0)
-        gap, columns = theme.unit(0.5), self._columns()
-        side = (self.width() - (columns - 1) * gap) // columns
-        for number, image in enumerate(self.images[: 2 * columns]):
-            line, column = divmod(number, columns)
-            box = QRectF(column * (side + gap), line * (side + gap), side, side).toRect()
+        gap, cell = theme.unit(0.5), self._cell(self.width())
+        for number, image in enumerate(self.images):
+            line, column = divmod(number, _COLUMNS)
+            at = QPoint(column * (cell.width() + gap), line * (cell.height() + gap))
+            box = QRect(at, cell)
             painter.fillRect(box, QColor(theme.colours().picture))
             painter.drawImage(fitted(image, box), image)
         painter.end()
@@ -160,7 +174,7 @@ class Variations(QWidget):
             self.strip.update()
             self._delay.start()
         elif not changing:
-            self.strip.images = []
+            self.strip.set_images([])
             self._asked = None
 
     def draw_again(self) -> None:
@@ -220,10 +234,8 @@ class Variations(QWidget):
     def _drawn(self, path: Path, result: object) -> None:
         if self._facts is None or self._facts.path != path:
             return
-        self.strip.faded = False
         if isinstance(result, list):
-            self.strip.images = result
+            self.strip.set_images(result)
         elif isinstance(result, Exception):
-            self.strip.images = []
+            self.strip.set_images([])
             self.note.set_note(str(result), "error")
-        self.strip.update()

@@ -185,6 +185,7 @@ class ConceptsTab(SettingsPage):
             card.setVisible(full is None or card is full)
             if card is not full:
                 card.set_room_height(0)
+        self.set_wide(full is not None)
         self._header.setVisible(full is None and bool(self.list.cards))
         if full is not None:
             self.verticalScrollBar().setValue(0)

@@ -23,7 +23,8 @@ class Page(QScrollArea):
         outer.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         margins = QVBoxLayout(outer)
         inner = QWidget()
-        inner.setMaximumWidth(theme.em(most_em))
+        self._inner, self._most_em = inner, most_em
+        self.set_wide(False)
         inner.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         margins.setContentsMargins(
             theme.unit(theme.MARGIN), theme.unit(2), theme.unit(2), theme.unit(2)
@@ -34,6 +35,10 @@ class Page(QScrollArea):
         self.column.setContentsMargins(0, 0, 0, 0)
         self.column.setSpacing(theme.unit(2.5))
         self.setWidget(outer)
+
+    def set_wide(self, wide: bool) -> None:
+        """Let the column take the whole width, for pictures rather than lines to read."""
+        self._inner.setMaximumWidth(16777215 if wide else theme.em(self._most_em))
 
     def bring(self, widget: QWidget) -> None:
         """Scroll so that `widget` can be seen, once the layout has settled."""
