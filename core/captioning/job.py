@@ -12,10 +12,11 @@ from core.captioning.client import CaptionWorker
 from core.captioning.files import FileOf, beside, pictures_by_file, read_captions
 from core.captioning.options import CaptionOptions
 from core.captioning.spool import Spool
-from core.captioning.tags import Change, add_tag, each_line, is_tag_list, split_tags
+from core.captioning.tags import Change, add_tag, each_line, is_tag_list
 from core.captioning.tags import trigger_to_front as _trigger_to_front
 from core.data.captions import with_trigger
 from core.data.scan import StopCheck
+from core.data.tags import split_tags
 from core.errors import Problem, fail
 
 SILENT_SECONDS = 30.0

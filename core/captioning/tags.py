@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from core.data.captions import has_word, with_trigger
+from core.data.tags import join_tags, split_tags
 
 Edit = Callable[[str], str]
 
@@ -44,16 +45,6 @@ def is_tag_list(line: str) -> bool:
         return False
     most = _MOST_WORDS if "," in line else _MOST_WORDS_ALONE
     return all(len(part.split()) <= most for part in parts)
-
-
-def split_tags(line: str) -> list[str]:
-    """The tags of one line, without the spaces around them and without empty ones."""
-    return [tag for part in line.split(",") if (tag := part.strip())]
-
-
-def join_tags(tags: Iterable[str]) -> str:
-    """Tags as one line."""
-    return ", ".join(tags)
 
 
 def tags_of(text: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 
 from core.config.concepts import CaptionAugmentation
@@ -14,7 +15,7 @@ def split_tags(caption: str) -> list[str]:
     return [tag for part in caption.split(",") if (tag := part.strip())]
 
 
-def join_tags(tags: list[str]) -> str:
+def join_tags(tags: Iterable[str]) -> str:
     """The caption made of these tags."""
     return ", ".join(tags)
 
