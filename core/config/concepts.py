@@ -270,7 +270,10 @@ class CaptionAugmentation(Settings):
     keep: int = setting(
         1,
         title=tr("Keep first tags"),
-        help=tr("How many tags at the front stay in their place and are never dropped."),
+        help=tr(
+            "How many tags at the front stay in their place and are never dropped; the trigger "
+            "word always does."
+        ),
         group=CAPTION_CHANGES,
         ge=0,
         le=100,

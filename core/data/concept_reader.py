@@ -108,6 +108,8 @@ class ConceptReader:
 
         found: how many pictures were there to be read.
         """
+        if not found:
+            self._look_for_captions()
         self.notes.add(*self._closing_notes())
         return ConceptSummary(
             index=self.index,
@@ -180,6 +182,11 @@ class ConceptReader:
             else:
                 self.notes.add_file(plan_notes.unreadable_caption(path, str(error), self.index))
             return (self.concept.prompt.trigger.strip(),), True
+
+    def _look_for_captions(self) -> None:
+        """Tell that the table cannot be read where that may be why there are no pictures."""
+        if self.concept.prompt.source == "metadata":
+            self._captions(Path(self.concept.path) / "any")
 
     def _count(self, path: Path, placed: list[Placement], mask: Path | None, missing: bool) -> None:
         counted = self._counted

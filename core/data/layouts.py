@@ -14,7 +14,8 @@ from typing import Any
 from core.config.concepts import Concept, Kind
 from core.data.captions import CAPTION_SUFFIXES, kohya_name
 from core.data.metadata import TABLE_NAMES, TRAIN_FOLDER
-from core.data.scan import is_picture_name, natural_key
+from core.data.scan import REJECTED_FOLDER, is_picture_name, natural_key
+from core.data.textfile import long_path
 from core.paths import user_path
 
 _VALIDATION_FOLDERS = ("validation", "val", "valid")
@@ -52,10 +53,10 @@ class _Look:
 def _look(folder: Path) -> _Look:
     look = _Look()
     try:
-        with os.scandir(folder) as entries:
+        with os.scandir(long_path(folder)) as entries:
             for number, entry in enumerate(entries):
                 lower = entry.name.lower()
-                if entry.name.startswith((".", "_")):
+                if entry.name.startswith(".") or entry.name == REJECTED_FOLDER:
                     continue
                 if lower in TABLE_NAMES:
                     look.table = min(look.table or lower, lower)
@@ -63,7 +64,7 @@ def _look(folder: Path) -> _Look:
                     look.captions = True
                 elif is_picture_name(entry.name):
                     look.pictures = True
-                elif entry.is_dir():
+                elif os.path.isdir(entry.path):
                     look.folders.append(entry.name)
     except (OSError, ValueError):
         pass

@@ -81,6 +81,17 @@ def test_hugging_faces_splits(folder: Path) -> None:
     assert train.name == held_out.name == folder.name
 
 
+def test_odd_names_and_links(folder: Path) -> None:
+    _touch(folder, "_a.png", "_rejected/b.png")
+    (folder / "loop").symlink_to("loop")
+    (folder / "linked").symlink_to(folder / "_rejected", target_is_directory=True)
+    (concept,) = _proposed(folder)
+    assert not concept.include_subfolders
+    _touch(folder / "more", "_rejected/b.png")
+    (concept,) = _proposed(folder / "more")
+    assert not concept.include_subfolders
+
+
 def test_folders_that_cannot_be_read(folder: Path) -> None:
     for path in (folder / "gone", Path("a\0b")):
         (concept,) = _proposed(path)

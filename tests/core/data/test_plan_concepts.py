@@ -351,6 +351,19 @@ def test_a_table_that_is_missing_or_broken_is_one_error(
         assert plan.problems[0].setting == "concepts.0.prompt.table"
 
 
+def test_a_broken_table_is_told_where_it_hides_the_pictures(
+    folder: Path, add_picture: AddPicture, make_job: MakeJob
+) -> None:
+    add_picture("train/a.png")
+    (folder / "train" / "metadata.csv").write_bytes(b"no,columns\n")
+    job = make_job()
+    job.concepts[0].prompt.source = "metadata"
+    assert _codes(make_plan(job, bucket_step=8)) == ["caption_table_unreadable", "concept_empty"]
+    (folder / "train" / "metadata.csv").write_bytes(b"file_name,text\na.png,x\n")
+    plan = make_plan(job, bucket_step=8)
+    assert plan.problems == () and plan.items[0].captions == ("x",)
+
+
 def test_wildcards_are_read_with_the_plan(
     folder: Path, add_picture: AddPicture, make_job: MakeJob
 ) -> None:
