@@ -70,8 +70,11 @@ class Places:
         """A warning for each folder whose files went to `_rejected`, the first time only."""
         problems = []
         for step in steps:
-            aside = step.target.parent
-            if step.kind == "move" and aside.name == REJECTED_FOLDER and aside not in self._told:
+            # A bin that did not take a file has left it under its spare name.
+            kept = step.kind == "bin" and step.binned is None
+            aside = step.spare.parent if kept and step.spare else step.target.parent
+            moved = step.kind == "move" and aside.name == REJECTED_FOLDER
+            if (kept or moved) and aside not in self._told:
                 self._told.add(aside)
                 problems.append(
                     Problem(

@@ -17,7 +17,7 @@ SIDECAR_ENDINGS = (*CAPTION_SUFFIXES, ".json", *COMPANION_ENDINGS)
 _ENDINGS = tuple(
     ending
     for suffix in sorted(PICTURE_SUFFIXES)
-    for ending in (suffix, suffix.upper(), suffix.capitalize(), "." + suffix[1:].capitalize())
+    for ending in (suffix, suffix.upper(), "." + suffix[1:].capitalize())
 )
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
@@ -59,7 +59,8 @@ def pictures_of_stem(folder: Path, stem: str, names: Collection[str] | None = No
     if names is not None:
         found = {stem + ending for ending in _ENDINGS if stem + ending in names}
     else:
-        found = {stem + end for end in _ENDINGS if os.path.lexists(folder / (stem + end))}
+        beside = os.path.join(folder, stem)
+        found = {stem + ending for ending in _ENDINGS if os.path.lexists(beside + ending)}
     return [folder / name for name in sorted(found) if is_picture_name(name)]
 
 
