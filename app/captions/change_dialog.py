@@ -7,6 +7,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QSize, Qt, QTimer, Signal
 from PySide6.QtWidgets import (
+    QCompleter,
     QDialog,
     QGridLayout,
     QHBoxLayout,
@@ -120,6 +121,11 @@ class ChangeDialog(QDialog):
         self.at_end = CheckField(self.tr("At the end"))
         self.keep = NumberField(whole=True, optional=False)
         self.keep.set_value(0)
+        # Tags that are there already are offered while one is typed.
+        self._completer = QCompleter(sorted(self._store.counts(), key=str.casefold), self)
+        self._completer.setCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
+        self._completer.setFilterMode(Qt.MatchFlag.MatchContains)
+        self._completer.activated.connect(self._edited)
         for field in (self.kind, self.scope, self.first, self.second, self.regular, self.capitals):
             field.edited.connect(self._edited)
         for box in (self.whole, self.tags, self.at_end, self.keep):
@@ -201,6 +207,7 @@ class ChangeDialog(QDialog):
         self.whole.setText(
             self.tr("Whole tags") if self.tags.isChecked() else self.tr("Whole words")
         )
+        self.first.setCompleter(None if kind in ("replace", "trigger") else self._completer)  # type: ignore[arg-type]
         self._timer.start()
 
     def _preview(self) -> None:

@@ -12,6 +12,11 @@ from app import icons, theme
 from app.run_panel.flow import FlowLayout
 
 
+def chip_height() -> int:
+    """The height of every chip in pixels."""
+    return round(QFontMetricsF(theme.font("small")).height() + theme.unit(0.8))
+
+
 class Chip(QWidget):
     """One tag. Signals: clicked(), removed()."""
 
@@ -43,7 +48,7 @@ class Chip(QWidget):
         metrics = self._metrics()
         extra = self._cross().width() + theme.unit(0.5) if self._removable else 0
         width = min(metrics.horizontalAdvance(self.tag), theme.em(26)) + extra
-        return QSize(round(width + theme.unit(2)), round(metrics.height() + theme.unit(0.8)))
+        return QSize(round(width + theme.unit(2)), chip_height())
 
     def event(self, event: QEvent) -> bool:
         if event.type() in (QEvent.Type.HoverEnter, QEvent.Type.HoverLeave):
@@ -98,13 +103,15 @@ class Chip(QWidget):
 class ChipBox(QScrollArea):
     """The chips of a caption, scrolled where there are more than a few lines.
 
+    Its height is always that of `lines`, so that nothing moves from picture to picture.
+
     Signals: clicked(str), removed(str) with the chip's tag.
     """
 
     clicked = Signal(str)
     removed = Signal(str)
 
-    def __init__(self, lines: int = 4) -> None:
+    def __init__(self, lines: int = 3) -> None:
         super().__init__()
         self._lines = lines
         self._shown: tuple[tuple[str, ...], bool] = ((), False)
@@ -133,7 +140,6 @@ class ChipBox(QScrollArea):
             chip.removed.connect(lambda tag=tag: self.removed.emit(tag))
             self._flow.addWidget(chip)
             chip.show()
-        self._fit()
 
     def chips(self) -> list[Chip]:
         """The chips on show."""
@@ -141,11 +147,9 @@ class ChipBox(QScrollArea):
         return [widget for widget in widgets if isinstance(widget, Chip)]
 
     def _fit(self) -> None:
-        self.setVisible(bool(self._shown[0]))
-        wanted = self._flow.heightForWidth(max(1, self.viewport().width()))
-        line = round(QFontMetricsF(theme.font("small")).height() + theme.unit(1.3))
-        self.setFixedHeight(max(1, min(wanted + 1, line * self._lines)))
+        self.setFixedHeight(self._lines * (chip_height() + self._flow.spacing()))
 
-    def resizeEvent(self, event: object) -> None:
-        super().resizeEvent(event)  # type: ignore[arg-type]
-        self._fit()
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
+            self._fit()

@@ -136,7 +136,7 @@ class CaptionEditor(QWidget):
         self.edit.undoAsked.connect(self.undoAsked)
         self.edit.redoAsked.connect(self.redoAsked)
         self.edit.textChanged.connect(self._text_changed)
-        self.edit.setMinimumHeight(theme.unit(9))
+        self.edit.setMinimumHeight(theme.unit(10))
         self.tokens = QLabel()
         theme.set_role(self.tokens, "small")
         self.tokens.setToolTip(

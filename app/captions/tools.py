@@ -132,6 +132,7 @@ class CaptionTools(QWidget):
         line.setFixedHeight(1)
         column.addWidget(line)
         column.addLayout(self._all_buttons())
+        theme.give_air(self)
 
     def _buttons(self) -> QHBoxLayout:
         self.next_button = QPushButton(icon("arrow-down"), self.tr("Next without caption"))
@@ -172,7 +173,6 @@ class CaptionTools(QWidget):
         row.addWidget(self.change_button)
         row.addStretch(1)
         row.addWidget(self.more)
-        theme.give_air(self)
         return row
 
     def _add_shortcuts(self) -> None:

@@ -254,6 +254,55 @@ def test_a_read_only_folder_is_told(tools: CaptionTools, pictures, settle, capti
         folder.chmod(stat.S_IRWXU)
 
 
+def test_a_write_that_fails_is_told_and_the_text_stays(
+    tools: CaptionTools, pictures, settle, caption, monkeypatch
+):
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "somewhere")
+
+    changed = heard(tools.captionsChanged)
+    monkeypatch.setattr(tools.store.history, "write_texts", refuse)
+    tools.set_current(pictures[1])
+    write(tools, "mine")
+    tools.commit()
+    settle(tools)
+    assert caption(1) == "robot, night" and tools.editor.edit.text() == "mine"
+    assert "could not be written (Permission denied)" in tools.note.text()
+    assert tools.store.text(pictures[1]) == "robot, night" and tools.editor.is_changed()
+    assert changed == [[pictures[1]]]  # back to what the file says
+
+
+def test_the_host_hears_of_changes_once_the_file_has_them(
+    tools: CaptionTools, pictures, settle, caption
+):
+    read: list[str] = []
+    tools.captionsChanged.connect(lambda paths: read.append(caption(1)))
+    tools.set_current(pictures[1])
+    write(tools, "mine")
+    tools.commit()
+    settle(tools)
+    tools.undo()
+    settle(tools)
+    assert read == ["mine", "robot, night"]
+
+
+def test_many_captions_are_counted_in_the_background(
+    tools: CaptionTools, pictures, settle, monkeypatch
+):
+    from app.captions import store
+
+    monkeypatch.setattr(store, "_FEW", 2)
+    tools.set_filter(["robot"])
+    told = heard(tools.filterChanged)
+    tools.set_current(pictures[1])
+    tools.tags.toggleAsked.emit("robot")
+    tools.tags.toggleAsked.emit("cat")
+    settle(tools)
+    assert told == [[pictures[0], pictures[3]]]
+    assert tools.store.counts() == {"robot": 2, "rain": 2, "smile": 1, "night": 1, "cat": 1}
+    assert [chip.tag for chip in tools.chips.chips()] == ["night", "cat"]
+
+
 def test_without_a_history_nothing_can_be_edited(_prepared: QApplication, pictures, settle, qtbot):
     tools = CaptionTools(lambda: pictures)
     tools.refresh()

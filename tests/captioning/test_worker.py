@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from core.captioning.client import CaptionWorker
 from core.captioning.job import Progress, plan_captions, run_captions
 from core.captioning.options import CaptionOptions
 from core.captioning.tags import Change
-from core.errors import Problem
+from core.errors import Problem, UserError
 from core.worker.client import worker_environment
 from tests.captioning.makers import MakeTagger
 
@@ -127,6 +126,47 @@ def test_a_tagger_in_the_cache_is_found_by_name(sure_tagger, pictures, monkeypat
     assert ended.status == "finished" and captions["bild 0.png"] == SURE
 
 
+def test_a_download_happens_only_when_asked_for(sure_tagger: Path, monkeypatch):
+    import huggingface_hub
+
+    from core.captioning.models import tagger_folder
+
+    asked: list[tuple[str, list[str]]] = []
+
+    def fetch(name: str, allow_patterns: list[str]) -> str:
+        asked.append((name, allow_patterns))
+        return str(sure_tagger)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
+    with pytest.raises(UserError, match="or allow the download"):
+        tagger_folder("owner/tagger")
+    assert asked == []
+    assert tagger_folder("owner/tagger", download=True) == sure_tagger
+    assert asked[0][0] == "owner/tagger" and "model.onnx" in asked[0][1]
+    assert not any(pattern.endswith((".py", ".bin", ".pkl", "*")) for pattern in asked[0][1])
+
+
+def test_a_download_that_fails_is_told(monkeypatch):
+    import huggingface_hub
+
+    from core.captioning.models import captioner_folder
+
+    def fetch(*_: object, **__: object) -> str:
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
+    with pytest.raises(UserError) as error:
+        captioner_folder("owner/blip", download=True)
+    assert error.value.problem.code == "model_download_failed"
+    assert error.value.problem.setting == "captioner"
+
+
+def test_a_file_in_the_folder_stands_for_the_folder(sure_tagger: Path):
+    from core.captioning.models import tagger_folder
+
+    assert tagger_folder(str(sure_tagger / "model.onnx")) == sure_tagger
+
+
 def test_stopping_keeps_what_is_done(pictures: list[Path]):
     done: list[str] = []
     plan = plan_captions(pictures, options := CaptionOptions(tagger="x", mode="overwrite"))
@@ -141,12 +181,15 @@ def test_stopping_keeps_what_is_done(pictures: list[Path]):
 
 
 def test_stopping_while_a_model_hangs_ends_in_time(pictures: list[Path]):
-    options = CaptionOptions(tagger="x")
-    began = time.monotonic()
-    _, _, progress, ended = collect(
-        pictures, options, scripted("hang"), stop=lambda: time.monotonic() - began > 0.5
-    )
-    assert ended.status == "stopped" and progress[-1].phase == "loading"
+    plan = plan_captions(pictures, options := CaptionOptions(tagger="x"))
+    phases: list[str] = []
+
+    def take(told: object) -> None:
+        if isinstance(told, Progress):
+            phases.append(told.phase)
+
+    ended = run_captions(plan, options, take, lambda: "loading" in phases, command=scripted("hang"))
+    assert ended.status == "stopped" and phases[-1] == "loading"
 
 
 def test_a_killed_worker_is_told_and_its_captions_are_kept(pictures: list[Path]):
