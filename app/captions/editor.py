@@ -181,8 +181,11 @@ class CaptionEditor(QWidget):
         """
         if picture != self._picture:
             self.commit()
-        elif self.is_changed() and text == self._before:
-            return  # the same as before, and somebody is typing
+        elif self.is_changed() and not locked:
+            # Somebody is typing: that stays, whatever the file says by now.
+            self._before = text
+            self._text_changed()
+            return
         self._picture, self._before = picture, text
         self.name.set_text(picture.name if picture else self.tr("No picture chosen"))
         shown = shown_text(text)

@@ -78,7 +78,7 @@ class CaptionTools(QWidget):
         self.store = CaptionStore(history, self)
         self.store.loaded.connect(self._loaded)
         self.store.changed.connect(self._changed)
-        self.store.onDisk.connect(self.captionsChanged)
+        self.store.onDisk.connect(self._on_disk)
         self.store.told.connect(self._tell)
         self.store.busyChanged.connect(self._show_history)
         self.store.historyMoved.connect(self.historyMoved)
@@ -328,6 +328,11 @@ class CaptionTools(QWidget):
                 self.editor.retype(lost.after)
         if self._filter:
             self._refilter()
+
+    def _on_disk(self, pictures: list[Path]) -> None:
+        if self._written is not None and self._written.picture in set(pictures):
+            self._written = None
+        self.captionsChanged.emit(pictures)
 
     def _show_counts(self) -> None:
         missing = len(self.store.index.without)

@@ -15,6 +15,7 @@ from PySide6.QtWidgets import QApplication
 from app.captions.editor import shown_text, tokens_text, with_line_ends
 from app.captions.tag_view import NO_CAPTION
 from app.captions.tools import CaptionTools
+from core.captioning.tags import Change
 from tests.app_captions.conftest import CAPTIONS
 
 Settle = Callable[[CaptionTools], None]
@@ -270,6 +271,34 @@ def test_a_write_that_fails_is_told_and_the_text_stays(
     assert "could not be written (Permission denied)" in tools.note.text()
     assert tools.store.text(pictures[1]) == "robot, night" and tools.editor.is_changed()
     assert changed == [[pictures[1]]]  # back to what the file says
+
+
+def test_a_later_failure_does_not_bring_an_older_text_back(
+    tools: CaptionTools, pictures, settle, caption
+):
+    tools.set_current(pictures[1])
+    write(tools, "first")
+    tools.commit()
+    settle(tools)
+    pictures[3].with_suffix(".txt").write_text("theirs")
+    tools.store.apply([Change(pictures[3], "robot, rain, robot", "x")], "x")
+    settle(tools)
+    assert tools.note.isVisible() and "You wrote" not in tools.note.text()
+    pictures[1].with_suffix(".txt").write_text("changed outside")
+    tools.reload()
+    settle(tools)
+    assert tools.editor.edit.text() == "changed outside" and not tools.editor.is_changed()
+
+
+def test_typing_survives_a_change_of_the_file(tools: CaptionTools, pictures, settle, caption):
+    tools.set_current(pictures[1])
+    write(tools, "half a sen")
+    pictures[1].with_suffix(".txt").write_text("theirs")
+    tools.reload()
+    settle(tools)
+    assert tools.editor.edit.text() == "half a sen" and tools.editor.is_changed()
+    tools.editor.cancel()
+    assert tools.editor.edit.text() == "theirs"
 
 
 def test_the_host_hears_of_changes_once_the_file_has_them(

@@ -156,3 +156,46 @@ def tiny_florence(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pictures.image_seq_length = 5
     Florence2Processor(pictures, tokenizer).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_blip2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BLIP-2 captioner of random weights that writes single letters."""
+    import torch
+    from tokenizers.pre_tokenizers import ByteLevel
+    from transformers import (
+        Blip2Config,
+        Blip2ForConditionalGeneration,
+        Blip2Processor,
+        BlipImageProcessorPil,
+        GPT2Tokenizer,
+    )
+
+    folder = tmp_path_factory.mktemp("models") / "tiny blip2"
+    names = ["<pad>", "</s>", "<unk>", *sorted(ByteLevel.alphabet())]
+    marks = {"bos_token": "</s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
+    vocabulary = {name: number for number, name in enumerate(names)}
+    tokenizer = GPT2Tokenizer(vocab=vocabulary, merges=[], **marks)
+    pictures = BlipImageProcessorPil(size={"height": 32, "width": 32})
+    processor = Blip2Processor(pictures, tokenizer, num_query_tokens=4)
+    small = {
+        **{"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1},
+        "num_attention_heads": 2,
+    }
+    text = {
+        **{"model_type": "opt", "vocab_size": len(processor.tokenizer), "hidden_size": 16},
+        **{"ffn_dim": 16, "num_hidden_layers": 1, "num_attention_heads": 2},
+        **{"max_position_embeddings": 128, "word_embed_proj_dim": 16},
+        **{"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 1},
+    }
+    torch.manual_seed(0)
+    config = Blip2Config(
+        vision_config={**small, "image_size": 32, "patch_size": 16},
+        qformer_config={**small, "encoder_hidden_size": 16, "vocab_size": 32},
+        text_config=text,
+        num_query_tokens=4,
+        image_token_index=processor.tokenizer.convert_tokens_to_ids("<image>"),
+    )
+    Blip2ForConditionalGeneration(config).save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder

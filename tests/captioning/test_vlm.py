@@ -75,6 +75,15 @@ def test_a_task_with_words_behind_it_is_refused(tiny_florence: Path):
     assert error.value.problem.setting == "prompt"
 
 
+@pytest.mark.parametrize("prompt", ["", "Question: what is it? Answer:"])
+def test_blip2_captions_alone_and_together(tiny_blip2: Path, prompt: str):
+    captioner = Captioner(tiny_blip2, options(tiny_blip2, prompt=prompt, max_tokens=6))
+    assert captioner.kind == "blip-2"
+    together = captioner.describe(images())
+    assert together == [captioner.describe([image])[0] for image in images()]
+    assert all(together) and not any("<image>" in text or "Question" in text for text in together)
+
+
 def test_half_precision_works(tiny_blip: Path):
     captioner = Captioner(tiny_blip, options(tiny_blip, dtype="bfloat16", max_tokens=4))
     assert captioner.provider == "cpu, bfloat16" and len(captioner.describe(images())) == 3
