@@ -5,6 +5,7 @@ Nothing is ever deleted for good.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -71,8 +72,9 @@ class Places:
         problems = []
         for step in steps:
             # A bin that did not take a file has left it under its spare name.
-            kept = step.kind == "bin" and step.binned is None
-            aside = step.spare.parent if kept and step.spare else step.target.parent
+            spare = step.spare if step.kind == "bin" else None
+            kept = spare is not None and os.path.lexists(spare)
+            aside = spare.parent if spare is not None else step.target.parent
             moved = step.kind == "move" and aside.name == REJECTED_FOLDER
             if (kept or moved) and aside not in self._told:
                 self._told.add(aside)

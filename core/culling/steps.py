@@ -148,6 +148,8 @@ def settle(step: Step) -> None:
         ours = step.kind == "unbin" or trash.is_info(step.info, step.listing.encode("ascii"))
         if ours and look(step.source) is None:
             step.info.unlink(missing_ok=True)
+    if step.kind == "bin":
+        _drop_spare(step)
     if step.kind == "copy" and step.temporary is not None:
         step.temporary.unlink(missing_ok=True)
     if step.kind == "text":
@@ -284,13 +286,18 @@ def _put_into_bin(step: Step) -> Step:
             step.spare.parent.rmdir()
         raise OSError(str(error)) from error
     faults.point("binned")
+    found = _drop_spare(step)
+    return step if found is None else replace(step, binned=found.file, info=found.info)
+
+
+def _drop_spare(step: Step) -> system_bin.Binned | None:
+    """Remove the second name of a file that is in the bin; returns where in it."""
     found = _in_bin(step)
-    if found is None:
-        return step
-    step.spare.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):
-        step.spare.parent.rmdir()
-    return replace(step, binned=found.file, info=found.info)
+    if found is not None and step.spare is not None and look(step.source) is None:
+        step.spare.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            step.spare.parent.rmdir()
+    return found
 
 
 def _in_bin(step: Step) -> system_bin.Binned | None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import struct
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from core.culling import faults
+import pytest
+
+from core.culling import faults, system_bin, trash
 
 
 def fill(folder: Path, names: str) -> list[Path]:
@@ -38,7 +42,7 @@ def contents(*folders: Path) -> list[bytes]:
         data
         for folder in folders
         for name, data in tree(folder).items()
-        if not name.endswith((".trashinfo", ".limner.json"))
+        if not name.endswith((".trashinfo", ".limner.json")) and "/$I" not in name
     )
 
 
@@ -72,3 +76,47 @@ def killed_at(number: int, action: Callable[[], object]) -> bool:
         return True
     assert os.WEXITSTATUS(status) == 0, "the action raised"
     return False
+
+
+def bin_info(version: int, original: str, size: int, when: float) -> bytes:
+    """The content of a `$I` file of the Windows recycle bin."""
+    filetime = int((when + 11_644_473_600) * 10_000_000)
+    path = original.encode("utf-16-le")
+    if version == 1:
+        return struct.pack("<qqq", 1, size, filetime) + path.ljust(520, b"\0")
+    length = len(original.encode("utf-16-le")) // 2 + 1
+    return struct.pack("<qqqi", 2, size, filetime, length) + path + b"\0\0"
+
+
+class RecycleBin:
+    """What Windows does with deleted files; `works` off deletes them for good, as Windows may."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "$Recycle.Bin" / "S-1-5-21-1000"
+        self.folder.mkdir(parents=True)
+        (folder / "$Recycle.Bin" / "S-1-5-18").mkdir()
+        self.works = True
+
+    def send(self, path: Path) -> None:
+        """Delete a file."""
+        if not self.works:
+            path.unlink()
+            return
+        name = f"{len(list(self.folder.iterdir())):06}{path.suffix}"
+        assert not (self.folder / f"$R{name}").exists()
+        size = os.lstat(path).st_size
+        os.rename(path, self.folder / f"$R{name}")
+        (self.folder / f"$I{name}").write_bytes(bin_info(2, str(path), size, time.time()))
+
+    def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let culling use this bin as it uses that of Windows."""
+        monkeypatch.setattr(trash, "has_own_trash", lambda: False)
+        monkeypatch.setattr(system_bin, "takes_files_of", lambda folder: True)
+        monkeypatch.setattr(system_bin, "send", self.send)
+        monkeypatch.setattr(
+            system_bin,
+            "find",
+            lambda original, size, inode, since: system_bin.find_in(
+                self.folder.parent, original, size, since
+            ),
+        )

@@ -322,8 +322,25 @@ def test_names_that_are_no_text(pictures: Path) -> None:
     assert read_notes(pictures)[name].mark == "keep"
 
 
-def test_thousands_of_operations(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda handle: None)
+def test_the_journal_is_flushed_before_anything_moves(
+    pictures: Path, limner_data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (a,) = fill(pictures, "a.png")
+    history = History.open(pictures)
+    [file] = limner_data_dir.glob("history/*/journal.jsonl")
+    seen = []
+
+    def fsync(handle: int) -> None:
+        if os.fstat(handle).st_ino == file.stat().st_ino:
+            seen.append((a.exists(), b'"Delete a.png"' in file.read_bytes()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    history.delete([a])
+    assert seen == [(True, True)]
+    assert not a.exists()
+
+
+def test_thousands_of_operations(pictures: Path) -> None:
     a, b = fill(pictures, "a.png b.png")
     history = History.open(pictures)
     for n in range(2_000):

@@ -15,7 +15,7 @@ import pytest
 from core.culling import moving, trash
 from core.culling.history import Done, History
 from core.errors import Problem
-from tests.culling.helpers import contents, fill, killed_at, tree
+from tests.culling.helpers import RecycleBin, contents, fill, killed_at, tree
 
 FILES = "a.png a.txt a.caption a-masklabel.png b.png b.txt b.jpg c.png c.json d.png"
 
@@ -60,7 +60,7 @@ def prepare(folder: Path) -> dict[str, bytes]:
 
 
 def everything(folder: Path) -> list[bytes]:
-    return contents(folder, folder.parent / "kept", folder.parent / "xdg")
+    return contents(*(folder.parent / n for n in ("pictures", "kept", "xdg", "$Recycle.Bin")))
 
 
 def undo_all(history: History, down_to: str) -> None:
@@ -97,7 +97,7 @@ def of_the_user(folder: Path, action: str) -> dict[str, bytes]:
 
 
 @needs_fork
-@pytest.mark.parametrize("system", ["own calls", "old kernel", "no trash"])
+@pytest.mark.parametrize("system", ["own calls", "old kernel", "no trash", "recycle bin"])
 @pytest.mark.parametrize("name", ACTIONS)
 def test_killed_at_each_step(
     name: str, system: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -113,6 +113,8 @@ def test_killed_at_each_step(
         folder = base / "pictures"
         fill(base / "original", FILES)
         monkeypatch.setenv("XDG_DATA_HOME", str(base / "xdg"))
+        if system == "recycle bin":
+            RecycleBin(base).install(monkeypatch)
         before = prepare(folder)
         was_killed = killed_at(number, lambda: ACTIONS[name](History.open(folder), folder))  # noqa: B023
         check_invariant(folder, before, name)

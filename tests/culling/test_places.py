@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import struct
-import time
 from pathlib import Path
 
 import pytest
 
-from core.culling import system_bin, trash
+from core.culling import system_bin
 from core.culling.history import History
 from core.culling.units import pictures_of_stem, sidecars_of, units_of
 from core.data.scan import scan_folder
-from tests.culling.helpers import fill, tree
+from tests.culling.helpers import RecycleBin, bin_info, fill, tree
 
 
 def test_sidecars_of_a_picture(pictures: Path) -> None:
@@ -51,15 +50,6 @@ def test_scanning_leaves_out_what_was_rejected(pictures: Path) -> None:
 # The recycle bin of Windows, by a copy of its layout.
 
 
-def bin_info(version: int, original: str, size: int, when: float) -> bytes:
-    filetime = int((when + 11_644_473_600) * 10_000_000)
-    path = original.encode("utf-16-le")
-    if version == 1:
-        return struct.pack("<qqq", 1, size, filetime) + path.ljust(520, b"\0")
-    length = len(original.encode("utf-16-le")) // 2 + 1
-    return struct.pack("<qqqi", 2, size, filetime, length) + path + b"\0\0"
-
-
 @pytest.mark.parametrize("version", [1, 2])
 def test_info_files_of_the_recycle_bin(tmp_path: Path, version: int) -> None:
     info = tmp_path / "$IABCDEF.png"
@@ -77,40 +67,10 @@ def test_other_files_in_the_recycle_bin(tmp_path: Path, data: bytes) -> None:
         system_bin.read_info(info)
 
 
-class RecycleBin:
-    """What Windows does with deleted files; `works` off deletes them for good, as Windows may."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder / "$Recycle.Bin" / "S-1-5-21-1000"
-        self.folder.mkdir(parents=True)
-        (folder / "$Recycle.Bin" / "S-1-5-18").mkdir()
-        self.works = True
-        self.count = 0
-
-    def send(self, path: Path) -> None:
-        if not self.works:
-            path.unlink()
-            return
-        self.count += 1
-        name = f"{self.count:06}{path.suffix}"
-        size = os.lstat(path).st_size
-        os.rename(path, self.folder / f"$R{name}")
-        (self.folder / f"$I{name}").write_bytes(bin_info(2, str(path), size, time.time()))
-
-
 @pytest.fixture
 def recycle_bin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RecycleBin:
     recycle = RecycleBin(tmp_path)
-    monkeypatch.setattr(trash, "has_own_trash", lambda: False)
-    monkeypatch.setattr(system_bin, "takes_files_of", lambda folder: True)
-    monkeypatch.setattr(system_bin, "send", lambda path: recycle.send(path))
-    monkeypatch.setattr(
-        system_bin,
-        "find",
-        lambda original, size, inode, since: system_bin.find_in(
-            recycle.folder.parent, original, size, since
-        ),
-    )
+    recycle.install(monkeypatch)
     return recycle
 
 
