@@ -36,6 +36,15 @@ from core.paths import builtin_presets_dir, resources_dir, user_presets_dir
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
 
+# Texts that have a form of their own.
+FORMS = {
+    "concepts[].background": st.from_regex(r"#[0-9a-fA-F]{6}", fullmatch=True),
+    "training.more_resolutions": st.lists(st.integers(64, 4096), max_size=3).map(
+        lambda numbers: ", ".join(str(number) for number in numbers)
+    ),
+}
+
+
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LIMNER_DATA_DIR", str(tmp_path / "data"))
@@ -60,7 +69,7 @@ def values(info: SettingInfo) -> st.SearchStrategy[Any]:
     elif info.type == "float":
         found = st.floats(low, high, exclude_min=info.minimum_open, exclude_max=info.maximum_open)
     else:
-        found = TEXT
+        found = FORMS.get(info.path, TEXT)
     return st.none() | found if info.optional else found
 
 
