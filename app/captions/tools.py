@@ -370,7 +370,9 @@ class CaptionTools(QWidget):
         if problem := self.store.problems.get(picture):
             return problem.title
         if picture not in self.store.texts:
-            return self.tr("Reading...")
+            if picture in self.store.pictures or self.store.is_busy():
+                return self.tr("Reading...")
+            return self.tr("This picture is not in the folder any more.")
         if self.store.history is None:
             return self.tr("The captions of this folder cannot be changed here.")
         return ""

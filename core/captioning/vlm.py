@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from core.captioning.options import CaptionOptions
+from core.captioning.wd import smaller
 from core.errors import fail
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ CLASSES = {
     "florence2": "Florence2ForConditionalGeneration",
 }
 USUAL_TASK = "<DETAILED_CAPTION>"
+# Several times what these models look at (384 to 768 pixels).
+_LARGEST = 2048
 _SPECIAL = ("<s>", "</s>", "<pad>")
 
 
@@ -122,8 +125,8 @@ class Captioner:
             )
 
     def prepare(self, image: Image.Image) -> Image.Image:
-        """One RGB picture as `describe` takes it."""
-        return image
+        """One RGB picture as `describe` takes it: several wait in memory, so none is huge."""
+        return smaller(image, _LARGEST) if max(image.size) > _LARGEST else image
 
     def describe(self, prepared: Sequence[Image.Image]) -> list[str]:
         """The caption of each picture. Greedy or by the model's own beams, never at random."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 MODEL, TAGS = "model.onnx", "selected_tags.csv"
 GENERAL, CHARACTER, RATING = 0, 4, 9
+_LARGEST = 4096
 # Faces made of signs, such as ^_^ and o_o: their underscore is no space.
 _KAOMOJI = re.compile(r"[^\w\s]*[^\W_]?[^\w\s]*_[^\w\s]*[^\W_]?[^\w\s]*")
 _GPU_PROVIDERS = (
@@ -92,16 +93,26 @@ def _text(row: dict[str, Any], column: str) -> str:
 def prepare(image: Image.Image, width: int, height: int) -> np.ndarray:
     """An RGB picture as the model wants it: (height, width, 3) float32, 0 to 255, BGR.
 
-    Padded with white to a square in its middle, then resized with BICUBIC.
+    Padded with white to a square in its middle, then resized with BICUBIC. A side of more than
+    4096 pixels is brought down to that first: its square would take gigabytes.
     """
     import numpy as np
 
+    if max(image.size) > _LARGEST:
+        image = smaller(image, _LARGEST)
     side = max(image.size)
     square = Image.new("RGB", (side, side), (255, 255, 255))
     square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
     if square.size != (width, height):
         square = square.resize((width, height), Image.Resampling.BICUBIC)
     return np.asarray(square, dtype=np.float32)[:, :, ::-1]
+
+
+def smaller(image: Image.Image, most: int) -> Image.Image:
+    """The picture with its longer side at `most` pixels, by averaging."""
+    scale = most / max(image.size)
+    size = tuple(max(1, round(side * scale)) for side in image.size)
+    return image.resize((size[0], size[1]), Image.Resampling.BOX)
 
 
 def spelled(name: str, options: CaptionOptions) -> str:

@@ -49,6 +49,16 @@ def test_preparation_is_the_formats(size):
     assert prepare(image, SIDE, SIDE).dtype == np.float32
 
 
+@pytest.mark.parametrize("size", [(1, 10000), (10000, 3), (6000, 5000)])
+def test_huge_pictures_take_little_memory(size):
+    image = Image.new("RGB", size, (10, 20, 30))
+    pixels = prepare(image, SIDE, SIDE)
+    square = size[0] > 4096 and size[1] > 4096
+    assert pixels.shape == (SIDE, SIDE, 3)
+    assert pixels[SIDE // 2, SIDE // 2] == pytest.approx((30, 20, 10), abs=1) or not square
+    assert (pixels[:, :2] > 250).all() or (pixels[:2] > 250).all() or square
+
+
 def test_transparent_parts_become_white(tmp_path):
     image = Image.new("RGBA", (SIDE, SIDE), (10, 20, 30, 255))
     image.paste((200, 0, 0, 0), (0, 0, SIDE // 2, SIDE))
