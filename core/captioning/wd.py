@@ -166,7 +166,10 @@ def _key(tag: str) -> str:
 
 
 class WdTagger:
-    """A loaded tagger. batch: how many pictures it takes at once, 0 where that is free."""
+    """A loaded tagger. batch: how many pictures it takes at once, 0 where that is free.
+
+    provider: where it calculates, in onnxruntime's words: CPU, CUDA, Dml.
+    """
 
     def __init__(self, folder: Path, options: CaptionOptions) -> None:
         """Load the model. Raises UserError when files are missing, damaged or do not fit."""
@@ -174,7 +177,7 @@ class WdTagger:
         self.tags = read_tags(folder / TAGS)
         file = folder / MODEL
         self._session = _open_session(file, options)
-        self.provider = str(self._session.get_providers()[0])
+        self.provider = str(self._session.get_providers()[0]).removesuffix("ExecutionProvider")
         self._read_shapes(file)
 
     def _read_shapes(self, file: Path) -> None:

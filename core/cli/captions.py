@@ -21,6 +21,7 @@ from core.captioning.replacing import Search, preview_search
 from core.captioning.spool import Spool
 from core.captioning.tags import Change, count_tags
 from core.cli.text import messages, output, print_problems, problem_text, say
+from core.data.captions import caption_lines
 from core.data.scan import scan_folder
 from core.errors import Problem, UserError, fail
 from core.paths import user_path
@@ -189,9 +190,11 @@ class _Shown:
                 if self._json:
                     say(_json_line(told))
                 elif self._every:
-                    say(f"{told.picture.name}: {' | '.join(told.after.split(chr(10)))}")
+                    say(f"{told.picture.name}: {' | '.join(caption_lines(told.after))}")
             case Problem():
-                messages().print(problem_text(told), soft_wrap=True)
+                # Above the bar where there is one; on its own line it would run into it.
+                console = self._bar.console if self._bar is not None else messages()
+                console.print(problem_text(told), soft_wrap=True)
             case Done():
                 self._progress(told)
 
