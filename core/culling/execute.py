@@ -166,6 +166,7 @@ _REASONS = {
     errno.EACCES: "its folder may not be written; change the folder's permissions",
     errno.EPERM: "its folder may not be written; change the folder's permissions",
     errno.EROFS: "its folder may not be written; it is on a read-only disk",
+    errno.EXDEV: "it lies on another volume",
     errno.EEXIST: "another file is in the way; rename that one and try again",
 }
 

@@ -37,14 +37,24 @@ def move_file(source: Path, target: Path) -> None:
     if _rename(source, target, _NOREPLACE):
         return
     try:
-        os.link(source, target, follow_symlinks=False)
-    except (OSError, NotImplementedError) as error:
-        if isinstance(error, OSError) and error.errno not in _NO_LINKS:
+        link_file(source, target)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
             raise
         _move_over_placeholder(source, target)
         return
     faults.point("linked")
     os.unlink(source)
+
+
+def link_file(source: Path, target: Path) -> None:
+    """Give a file a second name; FileExistsError where it is taken, OSError where links fail."""
+    if os.link in os.supports_follow_symlinks:
+        os.link(source, target, follow_symlinks=False)
+    elif source.is_symlink():
+        raise OSError(errno.EPERM, "a link cannot have a second name here", str(source))
+    else:
+        os.link(source, target)
 
 
 def _move_over_placeholder(source: Path, target: Path) -> None:

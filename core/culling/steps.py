@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from core.culling import faults, system_bin, trash
-from core.culling.moving import copy_file, exchange_files, move_file, write_new
+from core.culling.moving import copy_file, exchange_files, link_file, move_file, write_new
 from core.data.scan import REJECTED_FOLDER
 
 Kind = Literal["move", "trash", "untrash", "bin", "unbin", "copy", "text"]
@@ -276,10 +276,10 @@ def _put_into_bin(step: Step) -> Step:
     step.spare.parent.mkdir(exist_ok=True)
     try:
         if look(step.spare) is None:
-            os.link(step.source, step.spare, follow_symlinks=False)
+            link_file(step.source, step.spare)
         faults.point("spare-made")
         system_bin.send(step.source)
-    except (OSError, NotImplementedError) as error:
+    except OSError as error:
         if look(step.source) is not None:
             step.spare.unlink(missing_ok=True)
         with contextlib.suppress(OSError):

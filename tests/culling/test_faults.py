@@ -611,12 +611,14 @@ def test_moving_to_another_volume(pictures: Path, tmp_path: Path) -> None:
                 path.unlink()
 
 
-@pytest.mark.parametrize("way", ["one step", "second link", "placeholder"])
+@pytest.mark.parametrize("way", ["one step", "second link", "plain link", "placeholder"])
 def test_moving_never_overwrites(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if way != "one step":
         monkeypatch.setattr(moving, "_renameat2", lambda: None)
     if way == "placeholder":
-        monkeypatch.setattr(moving.os, "link", failing(os.link, errno.EPERM, lambda *a: True))
+        monkeypatch.setattr(moving, "link_file", failing(os.link, errno.EPERM, lambda *a: True))
+    if way == "plain link":
+        monkeypatch.setattr(os, "supports_follow_symlinks", set())
     a, b = fill(tmp_path, "a.png b.png")
     with pytest.raises(FileExistsError):
         moving.move_file(a, b)
@@ -626,3 +628,14 @@ def test_moving_never_overwrites(way: str, tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(FileNotFoundError):
         moving.move_file(a, tmp_path / "d.png")
     assert len(tree(tmp_path)) == 2
+
+
+def test_links_where_links_have_no_second_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moving, "_renameat2", lambda: None)
+    monkeypatch.setattr(os, "supports_follow_symlinks", set())
+    (tmp_path / "a.png").symlink_to("nowhere")
+    moving.move_file(tmp_path / "a.png", tmp_path / "b.png")
+    assert os.readlink(tmp_path / "b.png") == "nowhere"
+    assert os.listdir(tmp_path) == ["b.png"]
