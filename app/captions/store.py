@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +20,7 @@ from core.errors import Problem, Stopped, UserError
 
 # Of so many captions the tags are counted at once, of more in the background.
 _FEW = 500
+_log = logging.getLogger(__name__)
 
 
 class FullHistory(TextHistory, Protocol):
@@ -48,6 +51,22 @@ class _Written:
     written: tuple[Path, ...] = ()
     problems: tuple[Problem, ...] = ()
     done: object = None
+
+
+class _Job:
+    """Work of the writing queue that is done once, by a thread or at the end by `close`."""
+
+    def __init__(self, work: Callable[[], _Written]) -> None:
+        self._work = work
+        self._lock = threading.Lock()
+        self._begun = False
+
+    def __call__(self) -> _Written | None:
+        with self._lock:
+            if self._begun:
+                return None
+            self._begun = True
+            return self._work()
 
 
 @dataclass(frozen=True)
@@ -105,8 +124,8 @@ class CaptionStore(QObject):
         self.problems: dict[Path, Problem] = {}
         self.index = Index()
         self._stale: set[Path] = set()
-        self._jobs: deque[Callable[[], _Written]] = deque()
-        self._running: Callable[[], _Written] | None = None
+        self._jobs: deque[_Job] = deque()
+        self._running: _Job | None = None
         self._closed = False
 
     # --- reading -----------------------------------------------------------------
@@ -271,15 +290,15 @@ class CaptionStore(QObject):
         self._queue(work)
 
     def _queue(self, work: Callable[[], _Written]) -> None:
-        self._jobs.append(work)
+        self._jobs.append(_Job(work))
         self._next()
         self._tell_busy()
 
     def _next(self) -> None:
         if self._running is not None or not self._jobs or self._closed:
             return
-        work = self._running = self._jobs.popleft()
-        self.background.run(self, "write", lambda _: work(), self._written)
+        job = self._running = self._jobs.popleft()
+        self.background.run(self, "write", lambda _: job(), self._written)
 
     def _written(self, result: object) -> None:
         self._running = None
@@ -308,8 +327,13 @@ class CaptionStore(QObject):
         """Finish what is being written, then end the threads."""
         self._closed = True
         self.background.close()
-        while self._jobs:
-            self._jobs.popleft()()
+        # The pool drops what no thread has begun.
+        for job in [*([self._running] if self._running else []), *self._jobs]:
+            try:
+                job()
+            except (UserError, OSError) as error:
+                _log.error("a caption could not be written at the end: %s", error)
+        self._jobs.clear()
 
 
 def _siblings(pictures: Sequence[Path], everything: Sequence[Path]) -> tuple[Path, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -340,6 +341,17 @@ def test_without_a_history_nothing_can_be_edited(_prepared: QApplication, pictur
     assert tools.editor.edit.isReadOnly() and tools.editor.edit.text() == "robot, night"
     assert not tools.auto_button.isEnabled() and not tools.undo_button.isEnabled()
     tools.shutdown()
+
+
+def test_closing_at_once_loses_nothing(tools: CaptionTools, pictures, caption):
+    for number in range(5):  # the threads are busy, so that no writing can begin
+        tools.store.background.run(tools, ("busy", number), lambda _: time.sleep(0.2), print)
+    tools.set_current(pictures[1])
+    write(tools, "one")
+    tools.set_current(pictures[3])
+    write(tools, "two")
+    tools.shutdown()
+    assert caption(1) == "one" and caption(3) == "two"
 
 
 def test_another_folder_takes_over(tools: CaptionTools, tmp_path, pictures, settle, caption):
