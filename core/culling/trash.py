@@ -58,7 +58,7 @@ def trash_folders(folder: Path) -> list[TrashFolder]:
         return [home]
     with contextlib.suppress(OSError):
         top = _top_folder(folder)
-        user = os.getuid() if sys.platform != "win32" else 0
+        user = _user()
         shared = top / ".Trash"
         if _is_shared_trash(shared):
             found.append(TrashFolder(shared / str(user), top))
@@ -108,9 +108,14 @@ def _is_shared_trash(path: Path) -> bool:
 def _is_own(path: Path) -> bool:
     """Whether a trash outside the home folder is a folder of this user's and no link."""
     status = os.lstat(path)
-    return stat.S_ISDIR(status.st_mode) and (
-        sys.platform == "win32" or status.st_uid == os.getuid()
-    )
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == _user()
+
+
+def _user() -> int:
+    """The user's number; 0 on Windows, which has its own bin."""
+    if sys.platform == "win32":
+        return 0
+    return os.getuid()
 
 
 def _prepare(trash: TrashFolder) -> bool:

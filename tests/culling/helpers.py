@@ -9,6 +9,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -120,3 +121,21 @@ class RecycleBin:
                 self.folder.parent, original, size, since
             ),
         )
+
+
+def only(done: Any) -> str:
+    """The sentence of the one problem."""
+    [problem] = done.problems
+    assert problem.title.endswith(".")
+    return problem.title
+
+
+def failing(real: Callable[..., Any], number: int, when: Callable[..., bool]) -> Any:
+    """`real`, but raising OSError `number` for arguments that `when` is true of."""
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        if when(*arguments):
+            raise OSError(number, os.strerror(number), str(arguments[0]))
+        return real(*arguments, **named)
+
+    return call
