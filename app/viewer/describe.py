@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from PySide6.QtCore import QDateTime, QLocale, QObject, Signal
 from PySide6.QtGui import QImage
 
@@ -149,7 +147,7 @@ class Describer(QObject):
             return facts.caption_problem
         return token_words(facts.tokens)
 
-    # --- masks and measures --------------------------------------------------
+    # --- masks --------------------------------------------------
 
     def _mask(self, path: str) -> QImage | None:
         known = self._masks.get(path)
@@ -171,8 +169,3 @@ class Describer(QObject):
     def forget_masks(self) -> None:
         """Read masks anew."""
         self._masks.clear()
-
-    def measure(self, paths: Sequence[str]) -> None:
-        """Measure the pictures on the screen, for the badge."""
-        for slot, path in enumerate(paths):
-            self._facts.measure(path, slot)

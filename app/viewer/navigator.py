@@ -18,7 +18,7 @@ HOLD_WAIT = 0.1
 HELD_MS = 180
 REST_MS = 250
 # A broken picture that was just written may only be half there.
-RETRY_MS = 700
+RETRY_MS, RETRIES = 700, 3
 _SMALL_FILE = 1_500_000
 
 
@@ -41,7 +41,8 @@ class Navigator(QObject):
         self.slots: list[Entry | None] = [None]
         self._held = False
         self._moved_at = 0.0
-        self._retried: dict[str, int] = {}
+        self._retries: dict[str, int] = {}
+        self._retry = ""
         self._held_timer = self._timer(HELD_MS, self._released)
         self._rest = self._timer(REST_MS, self._rested)
         album.moved.connect(self._album_moved)
@@ -161,8 +162,7 @@ class Navigator(QObject):
             return
         stage, picture = found
         canvas.show_picture(entry.path, picture, stage)
-        if not picture.problem:
-            entry.pixels = (picture.size.width(), picture.size.height())
+        self._note(entry, picture)
         if canvas.wants() > stage:
             better = self._found(entry.path, canvas.wants())
             if better is not None and better[0] > stage:
@@ -222,9 +222,7 @@ class Navigator(QObject):
         for canvas, entry in zip(self._panes.canvases, self.slots, strict=False):
             if entry is not None and entry.path == path:
                 self._show(canvas, entry)
-                picture = canvas.picture
-                if picture is not None:
-                    self._note(entry, picture)
+                if canvas.picture is not None:
                     self.arrived.emit(path)
                 if canvas.wants() == Stage.FULL:
                     self.request()
@@ -234,11 +232,18 @@ class Navigator(QObject):
         if entry.missing != picture.missing:
             entry.missing = picture.missing
             self._album.entryChanged.emit(entry)
+        path = entry.path
         if not picture.problem:
-            self._retried.pop(entry.path, None)
-        elif not picture.missing and self._retried.get(entry.path, 0) < 3:
-            self._retried[entry.path] = self._retried.get(entry.path, 0) + 1
-            QTimer.singleShot(RETRY_MS, self, lambda: self.reload(entry.path))
+            entry.pixels = (picture.size.width(), picture.size.height())
+            self._retries.pop(path, None)
+        elif not picture.missing and self._retries.get(path, 0) < RETRIES and not self._retry:
+            self._retries[path] = self._retries.get(path, 0) + 1
+            self._retry = path
+            QTimer.singleShot(RETRY_MS, self, self._read_again)
+
+    def _read_again(self) -> None:
+        path, self._retry = self._retry, ""
+        self.reload(path)
 
     def reload(self, path: str) -> None:
         """Decode a file anew: it was replaced or may be complete now."""

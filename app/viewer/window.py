@@ -31,7 +31,7 @@ from app.viewer.compare import Panes
 from app.viewer.controls import Bar, EdgeButton
 from app.viewer.describe import Describer
 from app.viewer.editor import CaptionEditor
-from app.viewer.facts import FactReader
+from app.viewer.facts import FactReader, Facts
 from app.viewer.filmstrip import Filmstrip
 from app.viewer.judge import Judge
 from app.viewer.jump import JumpBox
@@ -125,7 +125,7 @@ class Viewer(QWidget):
         self.album.entryChanged.connect(lambda _entry: self._show_place())
         self.nav.arrived.connect(lambda _path: self._show_place())
         self.nav.rested.connect(self._rested)
-        self.facts.found.connect(lambda _facts: self.panes.refresh())
+        self.facts.found.connect(self._facts_found)
         self.describer.maskReady.connect(self.panes.refresh)
         self.panes.painted.connect(lambda _n, path, stage: self.pictureShown.emit(path, stage))
         self.panes.turned.connect(self._turned)
@@ -281,7 +281,14 @@ class Viewer(QWidget):
         for slot, path in enumerate(paths):
             if self.facts.get(path) is None:
                 self.facts.ask(path, slot)
-        self.describer.measure(paths)
+            else:
+                self.facts.measure(path, slot)
+
+    def _facts_found(self, facts: Facts) -> None:
+        self.panes.refresh()
+        paths = [entry.path for entry in self.nav.slots if entry is not None]
+        if facts.path in paths and facts.size >= 0 and not self.nav.is_held:
+            self.facts.measure(facts.path, paths.index(facts.path))
 
     def _show_place(self) -> None:
         """Title and bar: name, number of all, zoom."""

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from PySide6.QtCore import QEvent, Qt
-from PySide6.QtGui import QKeyEvent
+from PySide6.QtCore import QEvent
 from PySide6.QtWidgets import QApplication
 
 from app import theme
@@ -104,16 +103,3 @@ def painted(qtbot: Any) -> Callable[[Viewer], None]:
         qtbot.waitUntil(lambda: viewer.panes.current.is_drawn, timeout=20000)
 
     return wait
-
-
-def press(viewer: Viewer, key: Qt.Key, text: str = "", *, repeats: bool = False) -> None:
-    """Send a key to the viewer, as the keyboard or its automatic repeat does."""
-    for kind in (QEvent.Type.KeyPress, QEvent.Type.KeyRelease):
-        event = QKeyEvent(kind, key, Qt.KeyboardModifier.NoModifier, text, repeats)
-        QApplication.sendEvent(viewer, event)
-
-
-def name(viewer: Viewer) -> str:
-    """The current picture's file name."""
-    current = viewer.album.current
-    return current.name if current is not None else ""

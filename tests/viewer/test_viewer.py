@@ -1,0 +1,366 @@
+"""Driving the viewer with keys and mouse."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from PySide6.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtGui import QDropEvent, QImageReader, QMouseEvent, QWheelEvent
+from PySide6.QtWidgets import QApplication
+
+from app.viewer import decode
+from app.viewer.view import FIT
+from app.viewer.window import Viewer
+from tests.viewer.driving import CONTROL, NONE, name, press
+
+K = Qt.Key
+Wait = Callable[[Viewer], None]
+
+
+def test_keys_go_through_the_pictures(viewer: Viewer, painted: Wait):
+    painted(viewer)
+    assert name(viewer) == "pic 1.png"
+    press(viewer, K.Key_Right, K.Key_Space, K.Key_N)
+    assert name(viewer) == "pic 4.png"
+    press(viewer, K.Key_Left, K.Key_Backspace)
+    assert name(viewer) == "pic 2.png"
+    press(viewer, K.Key_End)
+    assert name(viewer) == "pic 12.png"
+    press(viewer, K.Key_Right)
+    assert name(viewer) == "pic 12.png"
+    press(viewer, K.Key_PageUp)
+    assert name(viewer) == "pic 2.png"
+    press(viewer, K.Key_Home)
+    painted(viewer)
+    assert name(viewer) == "pic 1.png"
+
+
+def test_the_newest_picture_is_drawn_when_keys_come_faster(viewer: Viewer, painted: Wait):
+    drawn: list[str] = []
+    painted(viewer)
+    viewer.pictureShown.connect(lambda path, stage: drawn.append(Path(path).name))
+    press(viewer, *[K.Key_Right] * 9)
+    painted(viewer)
+    assert drawn[-1] == "pic 10.png"
+    assert len(drawn) <= 2
+
+
+def test_a_held_key_waits_for_the_picture(viewer: Viewer, painted: Wait, monkeypatch: Any):
+    painted(viewer)
+    monkeypatch.setattr("app.viewer.navigator.HOLD_WAIT", 1e9)
+    press(viewer, *[K.Key_Right] * 5, repeats=True)
+    assert name(viewer) == "pic 2.png"  # the others came before it was drawn
+    painted(viewer)
+    press(viewer, K.Key_Right, repeats=True)
+    assert name(viewer) == "pic 3.png"
+    press(viewer, K.Key_1, text="1", repeats=True)
+    assert viewer.album.current is not None and viewer.album.current.note.stars == 0
+
+
+def test_the_gui_thread_never_reads_a_picture(
+    viewers: Callable[..., Viewer], pictures: Path, qtbot: Any, monkeypatch: Any, painted: Wait
+):
+    threads: set[threading.Thread] = set()
+
+    class Spy(QImageReader):
+        def read(self) -> Any:
+            threads.add(threading.current_thread())
+            return super().read()
+
+    monkeypatch.setattr(decode, "QImageReader", Spy)
+    Image.effect_noise((500, 400), 50).convert("RGB").save(pictures / "pic 3.avif")
+    viewer = viewers(pictures)
+    for _ in range(6):
+        press(viewer, K.Key_Right)
+        painted(viewer)
+    press(viewer, K.Key_Asterisk, text="*")
+    press(viewer, K.Key_C, text="c")
+    qtbot.waitUntil(lambda: all(canvas.is_drawn for canvas in viewer.panes.canvases))
+    assert threads
+    assert threading.main_thread() not in threads
+
+
+def test_the_first_picture_is_shown_before_the_list_is_there(
+    viewers: Callable[..., Viewer], pictures: Path, qtbot: Any, monkeypatch: Any
+):
+    from app.viewer import live
+
+    scan, gate = live.scan, threading.Event()
+
+    def slow(source: Any, stopped: Any, first: Any) -> Any:
+        result = scan(source, stopped, first)
+        assert gate.wait(20)
+        return result
+
+    monkeypatch.setattr(live, "scan", slow)
+    viewer = viewers(pictures, wait=False)
+    qtbot.waitUntil(lambda: viewer.panes.current.is_drawn, timeout=20000)
+    assert name(viewer) == "pic 1.png"
+    assert not viewer.is_listed
+    gate.set()
+    qtbot.waitUntil(lambda: viewer.is_listed)
+    assert len(viewer.album) == 12
+    assert name(viewer) == "pic 1.png"
+
+
+def test_starting_with_a_picture(viewers: Callable[..., Viewer], pictures: Path):
+    viewer = viewers(pictures, start=pictures / "pic 7.png")
+    assert name(viewer) == "pic 7.png"
+    assert viewer.album.position == 6
+
+
+def test_zoom_keys_and_double_click(viewer: Viewer, painted: Wait):
+    painted(viewer)
+    canvas = viewer.panes.current
+    fitted = canvas.scale()
+    assert fitted > 1
+    press(viewer, K.Key_Asterisk, text="*")
+    assert canvas.scale() == 1.0
+    press(viewer, K.Key_Plus, text="+")
+    assert canvas.scale() == pytest.approx(1.25)
+    press(viewer, K.Key_Minus, text="-")
+    press(viewer, K.Key_Slash, text="/")
+    assert canvas.view == FIT
+    press(viewer, K.Key_Z, text="z")
+    assert canvas.scale() == 1.0
+    press(viewer, K.Key_Right)
+    assert viewer.panes.current.view == FIT
+    press(viewer, K.Key_L, K.Key_Asterisk, text="*")
+    viewer.panes.locked = True
+    view = viewer.panes.current.view
+    press(viewer, K.Key_Right)
+    assert viewer.panes.current.view == view
+
+
+def test_the_wheel_goes_on_and_zooms_with_control(viewer: Viewer, painted: Wait):
+    painted(viewer)
+    canvas = viewer.panes.current
+
+    def turn(amount: int, modifiers: Qt.KeyboardModifier = NONE, pixels: int = 0) -> None:
+        middle = QPointF(canvas.rect().center())
+        event = QWheelEvent(
+            middle,
+            canvas.mapToGlobal(middle),
+            QPoint(0, pixels),
+            QPoint(0, amount),
+            Qt.MouseButton.NoButton,
+            modifiers,
+            Qt.ScrollPhase.NoScrollPhase,
+            False,
+        )
+        QApplication.sendEvent(canvas, event)
+
+    turn(-120)
+    assert name(viewer) == "pic 2.png"
+    turn(120)
+    assert name(viewer) == "pic 1.png"
+    painted(viewer)
+    before = canvas.scale()
+    turn(120, CONTROL)
+    assert canvas.scale() == pytest.approx(before * 1.25)
+    for _ in range(3):
+        turn(120, CONTROL)
+    place = canvas.view
+    turn(-60, pixels=-30)
+    assert canvas.view != place  # two fingers move a zoomed picture
+    assert name(viewer) == "pic 1.png"
+
+
+def test_dragging_moves_a_zoomed_picture(viewer: Viewer, painted: Wait, qtbot: Any):
+    painted(viewer)
+    canvas = viewer.panes.current
+    canvas.zoom_to(8.0)
+    before = canvas.target().topLeft()
+    qtbot.mousePress(canvas, Qt.MouseButton.LeftButton, pos=QPoint(400, 300))
+    for x, y in ((390, 295), (350, 280)):
+        point = QPointF(x, y)
+        event = QMouseEvent(
+            QEvent.Type.MouseMove,
+            point,
+            canvas.mapToGlobal(point),
+            Qt.MouseButton.NoButton,
+            Qt.MouseButton.LeftButton,
+            NONE,
+        )
+        QApplication.sendEvent(canvas, event)
+    qtbot.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=QPoint(350, 280))
+    moved = canvas.target().topLeft() - before
+    assert (moved.x(), moved.y()) == pytest.approx((-50, -20), abs=1.5)
+
+
+def test_compare_two_and_four_with_linked_zoom(viewer: Viewer, painted: Wait, qtbot: Any):
+    painted(viewer)
+    press(viewer, K.Key_C, text="c")
+    assert [e.name for e in viewer.nav.slots if e] == ["pic 1.png", "pic 2.png"]
+    qtbot.waitUntil(lambda: all(c.is_drawn for c in viewer.panes.canvases))
+    viewer.panes.current.zoom_to(3.0, QPointF(100, 100))
+    first, second = viewer.panes.canvases
+    assert first.view == second.view and first.view.mode == "free"
+    press(viewer, K.Key_Tab)
+    assert name(viewer) == "pic 2.png"
+    press(viewer, K.Key_Right)
+    assert [e.name for e in viewer.nav.slots if e] == ["pic 1.png", "pic 3.png"]
+    press(viewer, K.Key_C, text="c")
+    assert len(viewer.panes.canvases) == 4
+    assert name(viewer) == "pic 3.png"
+    press(viewer, K.Key_Escape)  # to fit
+    press(viewer, K.Key_Escape)
+    assert len(viewer.panes.canvases) == 1
+    assert name(viewer) == "pic 3.png"
+
+
+def test_in_compare_the_active_picture_is_deleted(
+    viewer: Viewer, painted: Wait, idle: Wait, pictures: Path
+):
+    painted(viewer)
+    press(viewer, K.Key_C, text="c")
+    press(viewer, K.Key_Tab, K.Key_Delete)
+    idle(viewer)
+    assert not (pictures / "pic 2.png").exists()
+    assert (pictures / "pic 1.png").exists()
+    shown = [e.name for e in viewer.nav.slots if e]
+    assert shown[0] == "pic 1.png" and shown[1] == "pic 3.png"
+
+
+def test_the_live_folder_keeps_the_place(viewer: Viewer, pictures: Path, qtbot: Any, idle: Wait):
+    idle(viewer)
+    press(viewer, K.Key_Right, K.Key_Right)
+    shutil.copy(pictures / "pic 9.png", pictures / "pic 1b.png")
+    shutil.copy(pictures / "pic 9.png", pictures / "pic 20.png")
+    qtbot.waitUntil(lambda: len(viewer.album) == 14, timeout=20000)
+    assert name(viewer) == "pic 3.png"
+    assert viewer.album.position == 3
+
+
+def test_a_picture_that_is_still_being_written_is_read_when_it_is_whole(
+    viewer: Viewer, pictures: Path, qtbot: Any
+):
+    data = (pictures / "pic 5.png").read_bytes()
+    (pictures / "pic 0.png").write_bytes(data[:200])
+    qtbot.waitUntil(lambda: len(viewer.album) == 13, timeout=20000)
+    press(viewer, K.Key_Home)
+    canvas = viewer.panes.current
+    qtbot.waitUntil(lambda: canvas.picture is not None and bool(canvas.picture.problem))
+    (pictures / "pic 0.png").write_bytes(data)
+    qtbot.waitUntil(
+        lambda: canvas.picture is not None and not canvas.picture.problem, timeout=20000
+    )
+
+
+def test_a_removed_picture_is_shown_as_missing_and_skipped(
+    viewer: Viewer, pictures: Path, qtbot: Any, painted: Wait
+):
+    painted(viewer)
+    (pictures / "pic 1.png").unlink()
+    (pictures / "pic 3.png").unlink()
+    qtbot.waitUntil(lambda: len(viewer.album) == 11, timeout=20000)
+    current = viewer.album.current
+    assert current is not None and current.missing
+    press(viewer, K.Key_Right, K.Key_Right)
+    assert name(viewer) == "pic 4.png"
+    press(viewer, K.Key_Left, K.Key_Left)
+    assert name(viewer) == "pic 2.png"  # the missing one is passed by
+
+
+def test_an_empty_folder_says_so_and_fills(
+    viewers: Callable[..., Viewer], tmp_path: Path, pictures: Path, qtbot: Any
+):
+    folder = tmp_path / "new"
+    folder.mkdir()
+    viewer = viewers(folder)
+    assert viewer.album.current is None
+    message = viewer.describer.shown(None, viewer.panes.current, True).message
+    assert message is not None and "no pictures" in message[1]
+    for key in (K.Key_Right, K.Key_Delete, K.Key_K, K.Key_Z, K.Key_C, K.Key_E, K.Key_End):
+        press(viewer, key)
+    shutil.copy(pictures / "pic 2.png", folder / "x.png")
+    qtbot.waitUntil(lambda: name(viewer) == "x.png", timeout=20000)
+
+
+def test_a_folder_that_does_not_exist_says_so(viewers: Callable[..., Viewer], tmp_path: Path):
+    viewer = viewers(tmp_path / "gone")
+    message = viewer.describer.shown(None, viewer.panes.current, True).message
+    assert message is not None and "does not exist" in message[1]
+
+
+def test_a_dropped_folder_is_opened(viewer: Viewer, tmp_path: Path, pictures: Path, qtbot: Any):
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.copy(pictures / "pic 2.png", other / "y.png")
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(other))])
+    event = QDropEvent(
+        QPointF(9, 9), Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, NONE
+    )
+    viewer.dropEvent(event)
+    qtbot.waitUntil(lambda: viewer.is_listed and name(viewer) == "y.png", timeout=20000)
+    viewer.take_dropped([tmp_path / "nothing.txt"])
+    assert "neither" in viewer.notice.text
+
+
+def test_jumping_by_number_and_name(viewer: Viewer, qtbot: Any):
+    press(viewer, K.Key_G, modifiers=CONTROL)
+    assert viewer.jump.isVisible()
+    qtbot.keyClicks(viewer.jump.line, "9")
+    qtbot.keyClick(viewer.jump.line, K.Key_Return)
+    assert name(viewer) == "pic 9.png"
+    assert not viewer.jump.isVisible()
+    viewer.commands.run("jump")
+    qtbot.keyClicks(viewer.jump.line, "PIC 1")
+    qtbot.keyClick(viewer.jump.line, K.Key_Down)
+    qtbot.keyClick(viewer.jump.line, K.Key_Return)
+    assert name(viewer) == "pic 10.png"
+
+
+def test_the_slide_show_goes_on_and_stops_at_the_end(viewer: Viewer, qtbot: Any, painted: Wait):
+    painted(viewer)
+    viewer.commands.set_slide_seconds(1)
+    press(viewer, K.Key_End, K.Key_Left)
+    press(viewer, K.Key_H, text="h")
+    assert viewer.commands.is_on("slideshow")
+    qtbot.waitUntil(lambda: name(viewer) == "pic 12.png", timeout=20000)
+    qtbot.waitUntil(lambda: not viewer.commands.is_on("slideshow"), timeout=20000)
+
+
+def test_a_hundred_megapixels_are_shown(viewers: Callable[..., Viewer], tmp_path: Path, painted: Wait):
+    folder = tmp_path / "huge"
+    folder.mkdir()
+    Image.new("1", (10_000, 10_000), 1).save(folder / "huge.png")
+    viewer = viewers(folder)
+    painted(viewer)
+    picture = viewer.panes.current.picture
+    assert picture is not None
+    assert picture.size.width() * picture.size.height() == 100_000_000
+    assert picture.image.width() <= 800
+
+
+def test_buttons_and_menu_reach_everything(viewer: Viewer, painted: Wait, qtbot: Any):
+    painted(viewer)
+    viewer.show_controls(True)
+    qtbot.mouseClick(viewer.bar.buttons["info"], Qt.MouseButton.LeftButton)
+    assert viewer.describer.shows_info
+    qtbot.mouseClick(viewer.sides[1], Qt.MouseButton.LeftButton)
+    assert name(viewer) == "pic 2.png"
+    qtbot.mouseClick(viewer.bar.stars, Qt.MouseButton.LeftButton, pos=QPoint(8, 8))
+    current = viewer.album.current
+    assert current is not None and current.note.stars == 1
+    qtbot.mouseClick(viewer.bar.buttons["filmstrip"], Qt.MouseButton.LeftButton)
+    assert viewer.strip.isVisible()
+    viewer.bar.fit(500)
+    assert viewer.bar.buttons["delete"].isVisibleTo(viewer.bar)
+    assert not viewer.bar.buttons["help"].isVisibleTo(viewer.bar)
+
+
+def test_the_film_strip_chooses(viewer: Viewer, painted: Wait, qtbot: Any):
+    painted(viewer)
+    viewer.strip.show()
+    left, pitch = viewer.strip._left(), viewer.strip._pitch()
+    at = QPoint(round(left + 4.5 * pitch), viewer.strip.height() // 2)
+    qtbot.mouseClick(viewer.strip, Qt.MouseButton.LeftButton, pos=at)
+    assert name(viewer) == "pic 5.png"
