@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import torch
 
@@ -281,7 +282,8 @@ class _Filling:
         self.emit = emit
         self.progress = Progress(emit, total, "Preparing pictures")
         self.batch_size: int | None = None
-        self.bad: dict[int, Item] = {}
+        self.bad: set[int] = set()
+        self._bad_files: set[Path] = set()
         self._pending: list[tuple[Item, _Version, Pixels]] = []
         self._encoded: set[str] = set()
         self._black: dict[int, tuple[Item, int]] = {}
@@ -350,7 +352,7 @@ class _Filling:
             nothing_else = self.encoder.concept(item).mask.outside == 0
             if nothing_else and count == self.encoder.versions(item):
                 self._skip(item, black_mask(item))
-        unnamed = len(self.bad) - NAMED_AT_MOST
+        unnamed = len(self._bad_files) - NAMED_AT_MOST
         if unnamed > 0:
             title = f"{unnamed} more pictures cannot be used and are left out."
             warn(self.emit, Problem(code="picture_unreadable", title=title, severity="warning"))
@@ -358,10 +360,13 @@ class _Filling:
     def _skip(self, item: Item, problem: Problem) -> None:
         if item.id in self.bad:
             return
-        self.bad[item.id] = item
+        self.bad.add(item.id)
         self.store.discard(item.id)
-        if len(self.bad) <= NAMED_AT_MOST:
-            warn(self.emit, problem)
+        # A picture that is trained at several resolutions is told once.
+        if item.path not in self._bad_files:
+            self._bad_files.add(item.path)
+            if len(self._bad_files) <= NAMED_AT_MOST:
+                warn(self.emit, problem)
 
 
 def black_mask(item: Item) -> Problem:

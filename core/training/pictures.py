@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -53,7 +54,7 @@ class Pictures:
         self._live_ids = {item.id for item in plan.items if self.encoder.versions(item) == 0}
         self._all_live = len(self._live_ids) == len(plan.items)
         self._gone: set[int] = set()
-        self._told: set[int] = set()
+        self._told: set[Path] = set()
 
     @property
     def any_live(self) -> bool:
@@ -156,9 +157,9 @@ class Pictures:
             )
 
     def _tell(self, item: Item, problem: Problem) -> None:
-        if item.id in self._told or len(self._told) > NAMED_AT_MOST:
+        if item.path in self._told or len(self._told) >= NAMED_AT_MOST:
             return
-        self._told.add(item.id)
+        self._told.add(item.path)
         fields = problem.as_dict()
         del fields["severity"]
         self._emit(Warning(**fields))

@@ -124,13 +124,13 @@ def _run_steps(session: Session, resumed: bool) -> None:
             draw_samples(session)
     session.emit(protocol.Phase(name="training", done=session.step, total=total))
     steps = _coming_steps(session.plan, session.job, session.step)
-    coming = deque([next(steps)]) if session.step < total else deque()
+    coming: deque[_Step] = deque()
+    ahead = _STEPS_AHEAD if session.pictures.any_live else 1
     while session.step < total:
         _obey(session)
-        while len(coming) < _STEPS_AHEAD:
+        while len(coming) < min(ahead, total - session.step):
             coming.append(next(steps))
-        ahead = [(session.step + number, each.batches) for number, each in enumerate(coming)]
-        session.pictures.expect(ahead)
+        session.pictures.expect((session.step + n, s.batches) for n, s in enumerate(coming))
         step = coming.popleft()
         _timed_step(session, step)
         _after_step(session, step, last=session.step == total)

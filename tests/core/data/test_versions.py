@@ -138,6 +138,14 @@ def test_pictures_changed_at_each_step_are_only_looked_at(plan: Plan, events: Ev
     assert [w.code for w in events.warnings()] == ["picture_unreadable"]
 
 
+def test_a_bad_picture_of_several_resolutions_is_told_once(plan: Plan, events: Events) -> None:
+    twice = (*plan.items, *(replace(item, id=item.id + 10) for item in plan.items))
+    plan.items[1].path.write_bytes(b"")
+    _, less = prepare(replace(plan, items=twice), FakeModel(), events, Concept())
+    assert [item.id for item in less.items] == [0, 2, 3, 4, 10, 12, 13, 14]
+    assert [w.code for w in events.warnings()] == ["picture_unreadable"]
+
+
 # Masks -------------------------------------------------------------------------------------------
 
 
