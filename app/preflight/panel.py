@@ -276,7 +276,9 @@ class Needs(QWidget):
 
     def _time(self, found: Preflight | None) -> str:
         need = found.time if found is not None else None
-        if need is None or not need.total:
+        if need is None:
+            return ""
+        if not need.total:
             return self.tr("not known before the first run with this base model")
         text = self.tr("about %1").replace("%1", duration(need.training))
         if need.sampling:

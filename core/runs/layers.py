@@ -15,7 +15,7 @@ from core.families.detect import weight_files
 from core.families.header import read_header
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-_ATTENTION = (".to_q", ".to_k", ".to_v", ".to_out.0")
+ATTENTION = (".to_q", ".to_k", ".to_v", ".to_out.0")
 _FEED_FORWARD = (".ff.net.0.proj", ".ff.net.2", ".proj_in", ".proj_out")
 _TEXT = (".q_proj", ".k_proj", ".v_proj", ".out_proj", ".fc1", ".fc2")
 
@@ -86,5 +86,5 @@ def is_adapted(layer: Layer, job: Job) -> bool:
         return job.lora.text_encoder and name.endswith(_TEXT)
     if job.lora.targets == "all":
         return True
-    endings = _ATTENTION if job.lora.targets == "attention" else _ATTENTION + _FEED_FORWARD
+    endings = ATTENTION if job.lora.targets == "attention" else ATTENTION + _FEED_FORWARD
     return name.endswith(endings)

@@ -11,15 +11,16 @@ How it is estimated, in bytes on the device that trains:
   trained resolution. Each layer keeps one output: channels x positions, where the positions are
   those of the latents, a quarter at each deeper level, and the caption's tokens for keys and
   values of captions. Norms keep theirs in float32, the rest is in the calculation's format; a
-  gated feed-forward layer keeps half as much again, a norm before an activation twice. With
-  gradient checkpointing each block keeps its input alone, and the largest block's inside is made
-  again. A tenth is added for gradients in flight.
+  gated feed-forward layer keeps half as much again, a norm before an activation twice, and layers
+  beyond attention that LoRA adapts keep half of their inputs more. With gradient checkpointing
+  each block keeps its input alone, and the largest block's inside is made again. A tenth is added
+  for gradients in flight.
 - sampling: decoding one sample picture, which begins when the activations are gone: so the
   larger of both counts.
 - rest: the libraries and their working space. On the processor also the latents that are held in
   memory.
 
-It was compared with what runs report (see tests/benchmarks/README.md); expect it to be right to
+`python -m tests.benchmarks.memory` compares it with what runs report; expect it to be right to
 about a third.
 """
 
@@ -40,14 +41,16 @@ from core.data.tokens import CHUNK
 from core.data.types import Bucket, Plan
 from core.errors import UserError
 from core.families.base import BaseModelFile
-from core.runs.layers import BYTES, Layer, layers_of, lora_weights
+from core.runs.layers import ATTENTION, BYTES, Layer, is_adapted, layers_of, lora_weights
 
 # Moments of the optimizer per LoRA weight, each float32 like the weight itself.
 MOMENTS = {"adamw": 2.0, "adamw_8bit": 0.5, "prodigy": 4.0}
 _LATENT_SCALE = 8
-_CPU_REST, _GPU_REST = 520_000_000, 900_000_000
+_CPU_REST, _GPU_REST = 610_000_000, 900_000_000
 _MOST_LATENTS = 2**30
 _IN_FLIGHT = 1.1
+# The share of the adapted layers' inputs that nothing else keeps.
+_INPUTS_KEPT = 0.5
 _DEPTH = re.compile(r"(down_blocks|up_blocks|input_blocks|output_blocks)\.(\d+)\.")
 
 
@@ -139,6 +142,10 @@ def _activations(layers: list[Layer], job: Job, positions: float, size: int) -> 
         here = positions / 4 ** levels[one.name]
         block = _block_of(one.name)
         inside[block] += _kept(one, here, size)
+        if is_adapted(one, job) and not one.name.endswith(ATTENTION):
+            # LoRA's own layers need their input, which a frozen layer does not; what attention
+            # reads is kept anyway.
+            inside[block] += one.shape[1] * here * size * _INPUTS_KEPT
         inputs[block] = max(inputs[block], one.shape[0] * here * size)
     text = 0.0
     if job.lora.text_encoder:
