@@ -1,18 +1,21 @@
 """Where the worker's events go: the run's events.jsonl and the pipe to whoever started it.
 
-The file gets every event. The pipe is a courtesy: nobody may be at its other end, or somebody
+The file gets every event, and the log every warning. The pipe is a courtesy: nobody may be at its other end, or somebody
 who does not read. Training never waits for it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 from collections import deque
 
 from core.runs.events import EventLog
 from core.worker import protocol
+
+log = logging.getLogger(__name__)
 
 _MOST_WAITING = 1000
 # Only the newest of these is of interest to a reader who is behind.
@@ -124,6 +127,9 @@ class Outlet:
                 self.phase = name
             case protocol.Step(step=step):
                 self.step = step
+            case protocol.Warning(title=title, detail=detail, hint=hint, file=file):
+                parts = (title, detail, hint, f"[{file}]" if file else "")
+                log.warning("%s", " ".join(part for part in parts if part))
             case _:
                 pass
         kind = str(getattr(event, "type", ""))

@@ -60,6 +60,25 @@ def test_nothing_is_said_after_the_last_word(tmp_path: Path) -> None:
     assert event.status == "stopped"
 
 
+def test_warnings_stand_in_the_log_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    outlet = Outlet(EventLog(tmp_path / "events.jsonl"), PipeWriter(-1))
+    file = str(tmp_path / "broken.jpg")
+    outlet.emit(
+        protocol.Warning(
+            code="picture_unreadable",
+            title="broken.jpg cannot be used and is left out; mend or remove it.",
+            detail="The file is empty.",
+            file=file,
+        )
+    )
+    outlet.finish(protocol.Done(status="finished"))
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.getMessage() == (
+        f"broken.jpg cannot be used and is left out; mend or remove it. The file is empty. [{file}]"
+    )
+
+
 @pytest.fixture
 def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every write to a file gets three bytes in and then finds no space."""
