@@ -1,7 +1,7 @@
 """Where the worker's events go: the run's events.jsonl and the pipe to whoever started it.
 
-The file gets every event, and the log every warning. The pipe is a courtesy: nobody may be at its other end, or somebody
-who does not read. Training never waits for it.
+The file gets every event, and the log every warning. The pipe is a courtesy: nobody may be at its
+other end, or somebody who does not read. Training never waits for it.
 """
 
 from __future__ import annotations
