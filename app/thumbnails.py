@@ -10,6 +10,7 @@ import hashlib
 import heapq
 import logging
 import os
+import sys
 import tempfile
 import threading
 import time
@@ -33,6 +34,7 @@ DISK_BYTES = 1024 * 1024 * 1024
 _TURN_SECONDS = 0.006
 _QUALITY = 88
 _DAY = 86400
+_SWITCH_SECONDS = 0.0005
 # Part of each key: another way of making thumbnails makes them anew.
 _VERSION = "1"
 # Qt's own limit of 256 MB refuses pictures of more than 64 megapixels.
@@ -76,6 +78,8 @@ class ThumbnailStore(QObject):
         disk_bytes: int = DISK_BYTES,
     ) -> None:
         super().__init__(parent)
+        # Its threads hand the interpreter over soon: painting asks for it many times a frame.
+        sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_SECONDS))
         QImageReader.setAllocationLimit(max(_ALLOCATION_MB, QImageReader.allocationLimit()))
         self._memory: OrderedDict[Key, QImage] = OrderedDict()
         self._bytes, self._most = 0, memory_bytes

@@ -26,6 +26,7 @@ from app.concepts.tiles import size_text
 from app.concepts.variations import Variations
 from app.i18n import counted
 from app.icons import icon
+from app.viewer.helper import Helper
 from app.widgets import numbers
 from app.widgets.labels import Elided, Note
 from core.config.concepts import Concept
@@ -53,7 +54,8 @@ class PictureDetail(QScrollArea):
         self._background = background
         self._facts: PictureFacts | None = None
         self._look: Look | None = None
-        self._counted: tuple[str, ...] = ()
+        self._helper = Helper()
+        self.destroyed.connect(self._helper.close)
         self.setWidgetResizable(True)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.preview = CropPreview(background)
@@ -125,6 +127,10 @@ class PictureDetail(QScrollArea):
 
     def minimumSizeHint(self) -> QSize:
         return QSize(theme.em(34), theme.unit(30))
+
+    def close_down(self) -> None:
+        """End the process that counts tokens."""
+        self._helper.close()
 
     def show_picture(
         self, facts: PictureFacts | None, look: Look | None, thumbnail: QImage | None
@@ -200,10 +206,14 @@ class PictureDetail(QScrollArea):
         else:
             self.caption.setText(joined[0])
         self.tokens.setText("")
-        self._counted = captions
         self._background.run(
-            self, ("tokens", id(self)), lambda _: _count(captions), self._tokens_known
+            self, ("tokens", id(self)), lambda _: self._count(captions), self._tokens_known
         )
+
+    def _count(self, captions: tuple[str, ...]) -> int:
+        """In a thread: tokens of the longest caption."""
+        reply = self._helper.ask({"do": "tokens", "texts": list(captions)})
+        return max(reply["counts"], default=0)
 
     def _tokens_known(self, result: object) -> None:
         if not isinstance(result, int) or self._facts is None:
@@ -255,12 +265,6 @@ class _Sides(QWidget):
     def index(self) -> int:
         """The one that is looked at."""
         return max(0, self._group.checkedId())
-
-
-def _count(captions: tuple[str, ...]) -> int:
-    from core.data.tokens import count_tokens
-
-    return max(count_tokens(list(captions)), default=0)
 
 
 def _scale(placement: Placement, size: tuple[int, int]) -> float:

@@ -1,47 +1,50 @@
-"""Finds near duplicates among a concept's pictures, in the background and remembered on disk."""
+"""Finds near duplicates among a concept's pictures, by a process beside the window."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
 
 from app.background import Background, StopCheck
+from app.viewer.helper import Helper
+from core.errors import Stopped
+
+_log = logging.getLogger(__name__)
 
 Groups = list[list[Path]]
 
 
 def find_groups(
     pictures: Sequence[Path],
-    progress: object,
-    failed: object,
+    progress: Callable[[int, int], object],
+    failed: Callable[[Path, str], object],
     cancelled: StopCheck,
-    threads: int | None = None,
 ) -> Groups:
-    """Groups of pictures that are nearly the same. Raises Stopped when cancelled."""
-    # Late: the hashing library is large, and few look for duplicates at once.
-    from core.data.measures import MeasureStore
-    from core.data.similar import groups
+    """Groups of pictures that are nearly the same; `failed` hears of those that cannot be read.
 
-    store = MeasureStore()
+    What was measured is remembered on disk. Raises Stopped, and HelperFailed.
+    """
+    from core.data.images import PictureError, load_picture
+
+    helper = Helper()
+    request = {"do": "survey", "paths": [str(path) for path in pictures], "groups": True}
     try:
-        measures = store.measure_all(
-            pictures,
-            progress,  # type: ignore[arg-type]
-            cancelled,
-            failed=failed,  # type: ignore[arg-type]
-            threads=threads,
-        )
+        reply = helper.ask(request, progress, cancelled)
     finally:
-        store.close()
-    known = [path for path in pictures if path in measures]
-    found = groups(
-        [measures[path].dhash for path in known],
-        check_stop=cancelled,
-        colours=[measures[path].colours for path in known],
-    )
-    return [[known[number] for number in group] for group in found]
+        helper.close()
+    for path in pictures:
+        if str(path) in reply["sharpness"]:
+            continue
+        if cancelled():
+            raise Stopped
+        try:
+            load_picture(path)
+        except PictureError as error:
+            failed(path, str(error))
+    return [[Path(name) for name in group] for group in reply["groups"]]
 
 
 class DuplicateSearch(QObject):
@@ -63,7 +66,7 @@ class DuplicateSearch(QObject):
         self.busy = True
 
         def work(cancelled: StopCheck) -> Groups:
-            return find_groups(chosen, self.progressed.emit, self.failed.emit, cancelled, threads=1)
+            return find_groups(chosen, self.progressed.emit, self.failed.emit, cancelled)
 
         self._background.run(self, ("duplicates", id(self)), work, self._done)
 
@@ -78,4 +81,6 @@ class DuplicateSearch(QObject):
         self.busy = False
         if isinstance(result, list):
             self.found.emit(result)
+        elif isinstance(result, Exception):
+            _log.warning("look-alikes were not found: %s", result)
         self.ended.emit()

@@ -113,6 +113,7 @@ class SidePanel(QWidget):
 
     def close_down(self) -> None:
         """Keep what is being edited and finish writing."""
+        self.detail.close_down()
         if self.tools is not None:
             self.tools.shutdown()
 
