@@ -119,6 +119,9 @@ class ChipBox(QScrollArea):
         self._flow = FlowLayout(theme.unit(0.5), self._inside)
         self.setWidget(self._inside)
         self.setWidgetResizable(True)
+        # Otherwise they lie on a band in the window's colour, whatever is behind.
+        self._inside.setAutoFillBackground(False)
+        self.viewport().setAutoFillBackground(False)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)

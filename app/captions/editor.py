@@ -66,6 +66,7 @@ class CaptionText(QPlainTextEdit):
     def __init__(self) -> None:
         super().__init__()
         self.setTabChangesFocus(True)
+        self.document().setDocumentMargin(0)
         self.setLineWrapMode(QPlainTextEdit.LineWrapMode.WidgetWidth)
 
     def text(self) -> str:
@@ -136,7 +137,7 @@ class CaptionEditor(QWidget):
         self.edit.undoAsked.connect(self.undoAsked)
         self.edit.redoAsked.connect(self.redoAsked)
         self.edit.textChanged.connect(self._text_changed)
-        self.edit.setMinimumHeight(theme.unit(10))
+        self.set_low(False)
         self.tokens = QLabel()
         theme.set_role(self.tokens, "small")
         self.tokens.setToolTip(
@@ -165,6 +166,10 @@ class CaptionEditor(QWidget):
     def picture(self) -> Path | None:
         """The picture on show."""
         return self._picture
+
+    def set_low(self, low: bool) -> None:
+        """Take less room: two lines of text at least instead of five."""
+        self.edit.setMinimumHeight(theme.unit(5.5 if low else 10))
 
     def is_changed(self) -> bool:
         """Whether the text differs from what is kept."""

@@ -255,6 +255,11 @@ class TagView(QWidget):
         self.sort.setVisible(bool(counts))
         self.empty.setVisible(not there)
 
+    def set_low(self, low: bool) -> None:
+        """Take less room: two rows at least."""
+        rows = 2 if low else 4
+        self.list.setMinimumHeight(rows * round(self.list.fontMetrics().height() * 1.6) + 4)
+
     def set_marks(self, here: frozenset[str], chosen: frozenset[str], has_picture: bool) -> None:
         """Mark the tags of the picture on show and those that are filtered by."""
         self._has_picture = has_picture

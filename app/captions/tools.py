@@ -7,10 +7,11 @@ from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QSize, Qt, Signal
-from PySide6.QtGui import QHideEvent, QKeySequence, QShortcut
+from PySide6.QtGui import QHideEvent, QKeySequence, QResizeEvent, QShortcut
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
+    QLayout,
     QMenu,
     QPushButton,
     QSplitter,
@@ -104,17 +105,15 @@ class CaptionTools(QWidget):
 
     def _lay_out(self) -> None:
         top = QWidget()
-        upper = QVBoxLayout(top)
-        upper.setContentsMargins(0, 0, 0, theme.unit())
+        upper = self._upper = QVBoxLayout(top)
         upper.setSpacing(theme.unit(0.75))
         upper.addWidget(self.editor, 1)
         upper.addWidget(self.chips)
         upper.addWidget(self.note)
         upper.addLayout(self._buttons())
         bottom = QWidget()
-        lower = QVBoxLayout(bottom)
-        lower.setContentsMargins(0, theme.unit(), 0, 0)
-        lower.addWidget(self.tags)
+        self._lower = QVBoxLayout(bottom)
+        self._lower.addWidget(self.tags)
         self.splitter = QSplitter(Qt.Orientation.Vertical)
         self.splitter.addWidget(top)
         self.splitter.addWidget(bottom)
@@ -123,9 +122,9 @@ class CaptionTools(QWidget):
         self.splitter.setStretchFactor(1, 2)
         self.splitter.setSizes([theme.unit(36), theme.unit(42)])
         self.splitter.setHandleWidth(1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(*[theme.unit(1.5)] * 4)
-        column.setSpacing(theme.unit())
+        column = self._column = QVBoxLayout(self)
+        # With little height it rearranges itself, so the height it has now is no limit.
+        column.setSizeConstraint(QLayout.SizeConstraint.SetNoConstraint)
         column.addWidget(self.splitter, 1)
         line = QFrame()
         line.setProperty("role", "line")
@@ -133,6 +132,7 @@ class CaptionTools(QWidget):
         column.addWidget(line)
         column.addLayout(self._all_buttons())
         theme.give_air(self)
+        self._set_low(False)
 
     def _buttons(self) -> QHBoxLayout:
         self.next_button = QPushButton(icon("arrow-down"), self.tr("Next without caption"))
@@ -420,7 +420,23 @@ class CaptionTools(QWidget):
         return QSize(theme.em(48), theme.unit(80))
 
     def minimumSizeHint(self) -> QSize:
-        return QSize(theme.em(38), theme.unit(40))
+        return QSize(theme.em(38), theme.unit(39))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        # Where there is little height the list says the same as the chips.
+        self._set_low(event.size().height() < theme.unit(58))
+        super().resizeEvent(event)
+
+    def _set_low(self, low: bool) -> None:
+        self.chips.setVisible(not low)
+        self.tags.set_low(low)
+        self.editor.set_low(low)
+        side = theme.unit(1.5)
+        self._column.setContentsMargins(side, theme.unit(0.5) if low else side, side, side)
+        self._column.setSpacing(theme.unit(0.5 if low else 1))
+        gap = theme.unit(0.5 if low else 1)
+        self._upper.setContentsMargins(0, 0, 0, gap)
+        self._lower.setContentsMargins(0, gap, 0, 0)
 
 
 def _tool(name: str, text: str, act: Callable[[], object] | None) -> QToolButton:

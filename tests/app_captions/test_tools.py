@@ -6,6 +6,7 @@ import os
 import stat
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -331,6 +332,22 @@ def test_many_captions_are_counted_in_the_background(
     assert told == [[pictures[0], pictures[3]]]
     assert tools.store.counts() == {"robot": 2, "rain": 2, "smile": 1, "night": 1, "cat": 1}
     assert [chip.tag for chip in tools.chips.chips()] == ["night", "cat"]
+
+
+@pytest.mark.parametrize("height", [300, 420, 680])
+def test_nothing_overlaps_where_there_is_little_height(tools: CaptionTools, pictures, height):
+    tools.set_current(pictures[0])
+    tools.resize(320, height)
+    QApplication.processEvents()
+    shown = [tools.editor.name, tools.editor.edit, tools.editor.tokens, tools.chips]
+    shown += [tools.next_button, tools.tags.title, tools.tags.search, tools.tags.list]
+    boxes = [
+        (w.mapTo(tools, QPoint(0, 0)).y(), w.mapTo(tools, QPoint(0, w.height())).y())
+        for w in [*shown, tools.auto_button]
+        if w.isVisibleTo(tools)
+    ]
+    assert all(above[1] <= below[0] for above, below in pairwise(boxes)), boxes
+    assert boxes[-1][1] <= height and tools.chips.isVisible() == (height > 450)
 
 
 def test_without_a_history_nothing_can_be_edited(_prepared: QApplication, pictures, settle, qtbot):
