@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from core.culling.steps import Identity, Step, out_of_bin
+from core.culling.steps import Identity, Step, identity_of, out_of_bin
 
 Raw = dict[str, Any]
 
@@ -53,6 +53,10 @@ def inverse(work: Work, remove: Removal) -> Work:
 def _inverse(step: Step) -> Step:
     """The inverse of one step; one of kind "trash" has yet to be given its place there."""
     back = replace(step, source=step.target, target=step.source, temporary=None)
+    if step.kind in ("move", "untrash", "unbin"):
+        # Among the user's files it may have been edited since, by this program too. Moving the
+        # edited one loses nothing.
+        back = replace(back, identity=identity_of(step.target) or step.identity)
     match step.kind:
         case "trash":
             return replace(back, kind="untrash")

@@ -225,6 +225,31 @@ def test_rename_takes_sidecars_and_notes_along(pictures: Path) -> None:
     assert tree(pictures) == before
 
 
+@pytest.mark.parametrize("act", ["rename", "delete and undo", "make, undo and redo"])
+def test_undo_goes_on_behind_a_file_that_was_written_anew(pictures: Path, act: str) -> None:
+    """The bytes are those of before, time and inode number are not."""
+    fill(pictures, "a.png a.txt" if act != "make, undo and redo" else "a.png")
+    before = tree(pictures)
+    history = History.open(pictures)
+    if act == "rename":
+        history.rename(pictures / "a.png", "b")
+    elif act == "delete and undo":
+        history.delete([pictures / "a.png"])
+        history.undo()
+    else:
+        history.write_texts({pictures / "a.txt": "made"}, "Make")
+        history.undo()
+        history.redo()
+    for path in list(pictures.iterdir()):
+        path.rename(pictures.parent / path.name)
+        path.write_bytes((pictures.parent / path.name).read_bytes())
+        os.utime(path, ns=(1, 1))
+    done = history.redo() if act == "delete and undo" else history.undo()
+    assert done is not None
+    assert done.problems == ()
+    assert tree(pictures) == ({} if act == "delete and undo" else before)
+
+
 @pytest.mark.parametrize(
     "name", ["", " ", "a/b", "x\0", ".hidden", "con", "end.", "b-masklabel", "x" * 300]
 )
