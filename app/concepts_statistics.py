@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPaintEvent
+from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPaintEvent, QShowEvent
 from PySide6.QtWidgets import QGridLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from app import theme
@@ -15,8 +15,8 @@ from app.background import Background, StopCheck
 from app.i18n import counted
 
 if TYPE_CHECKING:
+    from core.config.job import Job
     from core.data.statistics import Statistics
-    from core.data.types import Plan
 
 TAGS_SHOWN = 12
 BUCKETS_SHOWN = 10
@@ -157,7 +157,8 @@ class Histogram(QWidget):
 class ConceptStatistics(QWidget):
     """The statistics of one concept. Signals: tagChosen(text) when a tag's bar was clicked.
 
-    Give it finished facts with `set_facts`, or let it count by itself with `count`.
+    Give it finished facts with `set_facts`, or let it count by itself with `look_at`, which needs
+    a `background`.
     """
 
     tagChosen = Signal(str)
@@ -169,6 +170,8 @@ class ConceptStatistics(QWidget):
         super().__init__()
         self._background = background
         self._number = 0
+        self._wanted: tuple[Job, int, int] | None = None
+        self._due = False
         self._partly.connect(self._take_part)
         self.facts: Statistics | None = None
         self.counts = _Table()
@@ -201,29 +204,44 @@ class ConceptStatistics(QWidget):
         column.addStretch(1)
         self.set_facts(facts)
 
-    def count(self, plan: Plan | None, concept: int) -> None:
-        """Count the pictures of a concept in the plan, off this thread, updating as it goes."""
-        assert self._background is not None, "counting needs a Background"
+    def look_at(self, job: Job, concept: int, bucket_step: int) -> None:
+        """Count the pictures that a concept of the job would train, off this thread, updating as
+        it goes; while hidden only once it is shown."""
+        wanted = (job, concept, bucket_step)
+        if wanted != self._wanted:
+            self._wanted = wanted
+            self.look_again()
+
+    def look_again(self) -> None:
+        """Count once more, because the folder may have changed."""
+        self._due = True
+        if self.isVisible():
+            self._start()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        if self._due:
+            self._start()
+
+    def _start(self) -> None:
+        if self._wanted is None or self._background is None:
+            return
+        self._due = False
         self._number += 1
         number = self._number
-        items = (
-            [item for item in (*plan.items, *plan.validation) if item.concept == concept]
-            if plan is not None
-            else []
-        )
-        if not items:
-            self._background.cancel(("statistics", self))
-            self.set_facts(None)
-            return
-        summaries = plan.concepts if plan is not None else ()
-        skipped = next((one.skipped for one in summaries if one.index == concept), 0)
+        job, concept, step = self._wanted
+        alone = job.model_copy(deep=True)
+        for index, other in enumerate(alone.concepts):
+            other.enabled = index == concept
 
         def work(cancelled: StopCheck) -> Statistics:
+            from core.data.plan import make_plan
             from core.data.statistics import statistics_of
 
+            plan = make_plan(alone, bucket_step=step, check_stop=cancelled)
             return statistics_of(
-                items,
-                skipped=skipped,
+                [*plan.items, *plan.validation],
+                skipped=sum(one.skipped for one in plan.concepts),
                 check_stop=cancelled,
                 partly=lambda found: self._partly.emit(number, found),
             )

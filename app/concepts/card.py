@@ -29,10 +29,11 @@ from core.config.job import BY_PATH
 
 if TYPE_CHECKING:
     from app.concepts.pictures import PicturesPage
+    from app.concepts_statistics import ConceptStatistics
 
 LIST = "concepts"
 ENABLED = "concepts[].enabled"
-ROOMS = ("settings", "pictures")
+ROOMS = ("settings", "pictures", "statistics")
 SECTIONS = tuple(
     Section(section.title, tuple(path for path in section.paths if path != ENABLED))
     for section in grouped("concepts[].")
@@ -66,6 +67,9 @@ class Host(Protocol):
     def make_pictures(self) -> PicturesPage:
         """A page for the pictures of a concept."""
 
+    def make_statistics(self) -> ConceptStatistics:
+        """A page for the statistics of a concept."""
+
     def show_look(self, card: ConceptCard) -> None:
         """Give the card's pages the settings as they are now."""
 
@@ -83,6 +87,7 @@ class ConceptCard(Card):
         self.room = "settings"
         self.form: Form | None = None
         self.pictures: PicturesPage | None = None
+        self.statistics: ConceptStatistics | None = None
         info = BY_PATH[ENABLED]
         self.enabled = CheckField()
         self.enabled.setAccessibleName(info.title)
@@ -103,7 +108,13 @@ class ConceptCard(Card):
         for widget in (self.title, self.folder, self.counts, self.trouble):
             texts.addWidget(widget)
         texts.addStretch(1)
-        self.rooms = Switch([("settings", self.tr("Settings")), ("pictures", self.tr("Pictures"))])
+        self.rooms = Switch(
+            [
+                ("settings", self.tr("Settings")),
+                ("pictures", self.tr("Pictures")),
+                ("statistics", self.tr("Statistics")),
+            ]
+        )
         self.rooms.chosen.connect(self.enter)
         self.rooms.hide()
         top = Qt.AlignmentFlag.AlignTop
@@ -147,6 +158,10 @@ class ConceptCard(Card):
             if self.pictures is None:
                 self.pictures = self._host.make_pictures()
             page = self.pictures
+        elif room == "statistics":
+            if self.statistics is None:
+                self.statistics = self._host.make_statistics()
+            page = self.statistics
         else:
             if self.form is None:
                 self.form = Form(self.state, SECTIONS, f"{LIST}.{self.index}")
@@ -158,7 +173,7 @@ class ConceptCard(Card):
 
     def fills_tab(self) -> bool:
         """Whether the open room takes all the place there is."""
-        return self.is_open() and self.room != "settings"
+        return self.is_open() and self.room == "pictures"
 
     def set_room_height(self, height: int) -> None:
         """How high the open room is; 0 leaves it to what is in it."""

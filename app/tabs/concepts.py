@@ -22,6 +22,7 @@ from PySide6.QtWidgets import (
 from app import prefs, theme
 from app.concept_scan import ConceptScanner
 from app.concepts.card import LIST, ConceptCard
+from app.concepts_statistics import ConceptStatistics
 from app.detection import BaseModelWatch
 from app.i18n import counted
 from app.icons import icon
@@ -31,6 +32,7 @@ from app.tabs.settings_page import SettingsPage
 from app.widgets.cards import CardList
 from app.widgets.labels import Note, Picture
 from core.config.concepts import Concept
+from core.config.job import Job
 from core.data.captions import kohya_name
 
 if TYPE_CHECKING:
@@ -154,8 +156,16 @@ class ConceptsTab(SettingsPage):
             self._thumbnails = ThumbnailStore(self)
         return PicturesPage(self.background, self._thumbnails)
 
+    def make_statistics(self) -> ConceptStatistics:
+        """A page for the statistics of a concept."""
+        page = ConceptStatistics(background=self.background)
+        self._scanner.updated.connect(page.look_again)
+        return page
+
     def show_look(self, card: ConceptCard) -> None:
         """Give a card's pages the settings as they are now."""
+        if card.statistics is not None:
+            self._show_statistics(card, card.statistics)
         if card.pictures is None:
             return
         from app.concepts.facts import Look, sides_of
@@ -169,6 +179,14 @@ class ConceptsTab(SettingsPage):
         step = file.bucket_step if file else USUAL_STEP
         more = str(self.state.get("training.more_resolutions"))
         card.pictures.set_look(Look(concept, sides_of(concept, resolution, more, step), step))
+
+    def _show_statistics(self, card: ConceptCard, page: ConceptStatistics) -> None:
+        try:
+            job = Job.model_validate(dict(self.state.data))
+        except ValidationError:
+            return  # what is being typed is no value yet
+        file = self._model.file if self._model is not None else None
+        page.look_at(job, card.index, file.bucket_step if file else USUAL_STEP)
 
     def _show_looks(self) -> None:
         for index in range(len(self.list.cards)):

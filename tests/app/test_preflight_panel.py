@@ -323,17 +323,37 @@ def test_the_statistics_show_what_was_counted(styled: QApplication, qtbot: Any) 
 def test_the_statistics_count_in_the_background(
     styled: QApplication, qtbot: Any, pictures: Path
 ) -> None:
-    job = Job.model_validate({"concepts": [{"path": str(pictures)}]})
-    plan = make_plan(job, bucket_step=64)
+    job = Job.model_validate({"concepts": [{"path": str(pictures)}, {"path": "elsewhere"}]})
+    plan = make_plan(Job.model_validate({"concepts": [{"path": str(pictures)}]}), bucket_step=64)
     background = Background()
     view = ConceptStatistics(background=background)
     qtbot.addWidget(view)
-    view.count(plan, 0)
+    view.look_at(job, 0, 64)
+    # Nobody looks yet.
+    assert background.is_idle()
+    view.show()
     qtbot.waitUntil(lambda: view.facts is not None, timeout=10000)
     assert view.facts == statistics_of(plan.items)
-    view.count(None, 0)
-    assert view.facts is None
+    (pictures / "picture 0.png").unlink()
+    view.look_again()
+    qtbot.waitUntil(
+        lambda: view.facts is not None and view.facts.pictures == len(plan.items) - 1,
+        timeout=10000,
+    )
     background.close()
+
+
+def test_a_concepts_card_has_its_statistics(complete: Window, qtbot: Any) -> None:
+    page = complete.pages["concepts"]
+    assert isinstance(page, ConceptsTab)
+    card = page.card(0)
+    card.enter("statistics")
+    assert card.statistics is not None
+    view = card.statistics
+    qtbot.waitUntil(lambda: view.facts is not None and view.facts.pictures == 7, timeout=10000)
+    complete.state.set("concepts.0.small", "leave_out")
+    complete.state.set("training.resolution", 96)
+    qtbot.waitUntil(lambda: view.facts is not None and view.facts.pictures < 7, timeout=10000)
 
 
 def test_bars_of_lengths_and_shapes() -> None:
