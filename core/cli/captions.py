@@ -1,4 +1,4 @@
-"""`limner caption`, `limner tags` and `limner replace`: captions of a folder's pictures."""
+"""`limner caption`, `tags`, `replace` and `undo`: captions of a folder's pictures."""
 
 from __future__ import annotations
 
@@ -97,6 +97,23 @@ def replace_in_captions(
     return DONE
 
 
+def undo_last(folder: Path) -> int:
+    """Take back the last change of a folder's pictures or captions; returns the exit code."""
+    from core.culling.history import History
+
+    root = user_path(folder).absolute()
+    if not root.is_dir():
+        raise fail("folder_missing", f"The folder {root} does not exist; name another.")
+    done = History.open(root).undo()
+    if done is None:
+        say("There is nothing to undo.")
+        return DONE
+    print_problems(done.problems)
+    if done.pictures:
+        say(f"Undone: {done.label} ({_pictures_text(len(done.pictures))}).", style="bold green")
+    return DONE if done.pictures else FAILED
+
+
 def _pictures(folder: Path, subfolders: bool) -> tuple[Path, list[Path]]:
     """The folder's absolute path and its pictures. Raises UserError without any."""
     root = user_path(folder).absolute()
@@ -143,6 +160,7 @@ def _write(root: Path, changes: Sequence[Change], label: str, as_json: bool) -> 
     print_problems(applied.problems)
     if not as_json:
         say(f"Wrote the captions of {_pictures_text(len(applied.pictures))}.", style="bold green")
+        say(f'Undo with: limner undo "{root}"')
 
 
 def _json_line(change: Change) -> str:

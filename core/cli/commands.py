@@ -284,6 +284,15 @@ def cull(
     )
 
 
+@app.command()
+@command
+def undo(folder: PictureFolder) -> int:
+    """Take back the last change of a folder's captions or pictures; again for the one before."""
+    from core.cli.captions import undo_last
+
+    return undo_last(folder)
+
+
 @presets_app.command("list")
 @command
 def presets_list(json: Json = False) -> int:

@@ -201,6 +201,20 @@ def test_replacing(limner, pictures: list[Path]):
     assert captions(pictures)[1] == OLD
 
 
+def test_undo_takes_steps_back_one_by_one(limner, pictures: list[Path]):
+    folder = pictures[0].parent
+    limner("replace", folder, "rain", "snow")
+    limner("replace", folder, "snow", "hail")
+    code, out, _ = limner("undo", folder)
+    assert code == 0 and "Undone: Replace snow (1 picture)." in out
+    assert captions(pictures)[1] == OLD.replace("rain", "snow")
+    limner("undo", folder)
+    assert captions(pictures)[1] == OLD
+    code, out, _ = limner("undo", folder)
+    assert code == 0 and "nothing to undo" in out
+    assert limner("undo", folder / "gone")[0] == 2
+
+
 def test_a_bad_pattern_is_2(limner, pictures: list[Path]):
     code, _, err = limner("replace", pictures[0].parent, "(", "x", "--regex")
     assert code == 2 and "The pattern ( is not valid" in err
