@@ -17,7 +17,7 @@ from app.state import SettingsState
 from app.widgets import numbers
 from app.widgets.fields import CheckField, ChoiceField, NumberField, PromptField, TextField
 from app.widgets.paths import PathField
-from app.widgets.row import FIELD_EM, NARROW_EM, FieldRow
+from app.widgets.row import FIELD_EM, NARROW_EM, PAIR_EM, FieldRow
 from core.config.fields import Above, Level, SettingInfo
 from core.config.job import BY_PATH, SETTINGS
 from core.errors import Problem
@@ -30,6 +30,7 @@ TODO_CODES = (
     "concept_no_folder",
     "concept_no_caption_file",
 )
+CHANCE = "chance"  # the unit of numbers that tell how often something is done
 WIDE_KINDS = ("folder", "file", "save_file", "model", "text", "prompt", "paragraph")
 
 
@@ -68,6 +69,19 @@ def grouped(*prefixes: str) -> list[Section]:
     for path in by_prefix(*prefixes):
         sections.setdefault(BY_PATH[path].group, []).append(path)
     return [Section(title, tuple(paths)) for title, paths in sections.items()]
+
+
+def range_of(path: str) -> str:
+    """The chance whose reach a number tells, such as `rotation` of `rotation_most`; else empty."""
+    info = BY_PATH[path]
+    if info.type not in ("int", "float") or len(info.when) != 1:
+        return ""
+    ((_, condition),) = info.when.items()
+    for owner in SETTINGS:
+        pair = path.startswith(f"{owner.path}_") and owner.unit == CHANCE
+        if pair and isinstance(condition, Above):
+            return owner.path
+    return ""
 
 
 def problem_kind(problem: Problem) -> str:
@@ -179,6 +193,7 @@ class Form(QWidget):
         self._editors: dict[str, Editor] = {}
         self._sections: list[tuple[QWidget, list[str]]] = []
         self._owner: dict[str, str] = {}
+        self._boxes: dict[str, QWidget] = {}
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(theme.unit(2.5))
@@ -212,13 +227,17 @@ class Form(QWidget):
             theme.set_role(header, "group")
             header.setContentsMargins(theme.indent(), 0, 0, theme.unit(0.5))
             layout.addWidget(header)
-        companions = {f"{p}_unit" for p in section.paths if f"{p}_unit" in section.paths}
+        units = {f"{p}_unit" for p in section.paths if f"{p}_unit" in section.paths}
+        ranges = {p: owner for p in section.paths if (owner := range_of(p)) in section.paths}
         for path in section.paths:
-            if path in companions:
+            if path in units:
                 self._add_companion(path)
+            elif path in ranges:
+                self._add_range(path, ranges[path])
             else:
                 layout.addWidget(self._build_row(BY_PATH[path]))
-        self._sections.append((box, [p for p in section.paths if p not in companions]))
+        rows = [p for p in section.paths if p not in units and p not in ranges]
+        self._sections.append((box, rows))
         return box
 
     def _build_row(self, info: SettingInfo) -> FieldRow:
@@ -230,6 +249,8 @@ class Form(QWidget):
             wide=info.kind in WIDE_KINDS and info.type == "str",
             unit=schema(info.unit),
         )
+        if info.unit == CHANCE:
+            editor.setFixedWidth(theme.em(PAIR_EM))
         row.resetRequested.connect(lambda path=info.path: self._reset(path))
         self.rows[info.path] = row
         self._owner[info.path] = info.path
@@ -247,6 +268,16 @@ class Form(QWidget):
         self._owner[path] = owner
         self._bind(info, editor)
         editor.setToolTip(tooltip(info, path))
+
+    def _add_range(self, path: str, owner: str) -> None:
+        """Put how far a change goes into the row of how often it is made."""
+        info = BY_PATH[path]
+        editor = make_editor(info)
+        box = self.rows[owner].add_range(self.tr("up to"), editor, schema(info.unit))
+        self._boxes[path] = box
+        self._owner[path] = owner
+        self._bind(info, editor)
+        box.setToolTip(tooltip(info, path))
 
     def _bind(self, info: SettingInfo, editor: QWidget) -> None:
         self._editors[info.path] = cast(Editor, editor)
@@ -365,7 +396,7 @@ class Form(QWidget):
             applies = self._state.applies(BY_PATH[path], self.concrete(path))
             applying.append(applies)
             if len(paths) > 1:
-                self.editor(path).setVisible(applies)
+                self._boxes.get(path, self.editor(path)).setVisible(applies)
         differing = [p for p in paths if self._state.differs(self.concrete(p))]
         self.rows[owner].set_differs(bool(differing), lambda: self._base_text(owner))
         return any(applying), bool(differing)
@@ -403,7 +434,9 @@ class Form(QWidget):
             return None
         row.flash()
         editor = self.editor(declared)
-        (editor if not editor.isHidden() else row.editor).setFocus(Qt.FocusReason.OtherFocusReason)
+        (editor if editor.isVisibleTo(row) else row.editor).setFocus(
+            Qt.FocusReason.OtherFocusReason
+        )
         return row
 
     def resizeEvent(self, event: QResizeEvent) -> None:

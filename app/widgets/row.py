@@ -26,6 +26,8 @@ from app.widgets.fields import CheckField, TextField
 from app.widgets.labels import Note
 
 LABEL_EM, NARROW_LABEL_EM, FIELD_EM, NARROW_EM = 24, 19, 34, 80
+# Of each number where two stand in one row.
+PAIR_EM = 7
 FLASH_MS = 1600
 
 
@@ -124,6 +126,23 @@ class FieldRow(QFrame):
         """Put a second editor beside the first (a number and what it counts)."""
         self._fields.insertWidget(1, editor)
         self._watch(editor)
+
+    def add_range(self, lead: str, editor: QWidget, unit: str) -> QWidget:
+        """Put how far a change goes behind how often it is made, `0.5 chance up to 5 °`; returns
+        what is to be shown or hidden as a whole."""
+        box = QWidget()
+        row = QHBoxLayout(box)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(theme.unit())
+        for text in (lead, unit):
+            label = QLabel(text)
+            theme.set_role(label, "muted")
+            row.addWidget(label)
+        row.insertWidget(1, editor)
+        editor.setFixedWidth(theme.em(PAIR_EM))
+        self._fields.insertWidget(self._fields.count() - 1, box)
+        self._watch(editor)
+        return box
 
     def add_below(self, widget: QWidget) -> None:
         """Put something under the field, such as a proposal."""

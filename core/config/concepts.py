@@ -437,7 +437,6 @@ class Concept(Settings):
         "#ffffff",
         title=tr("Behind transparency"),
         help=tr("The colour, such as #ffffff for white, that transparent parts are filled with."),
-        kind="text",
         pattern=r"^#[0-9a-fA-F]{6}$",
     )
     prompt: Prompt = Field(default_factory=Prompt)

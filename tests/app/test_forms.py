@@ -251,6 +251,28 @@ def test_a_number_and_its_unit_share_a_row(
     assert form.rows["checkpoints.every"].dot.is_shown()
 
 
+def test_a_chance_and_its_reach_share_a_row(
+    state: SettingsState, make_form: Callable[..., Form], qtbot: Any
+) -> None:
+    state.add("concepts", new_item("concepts"))
+    form = make_form(*by_prefix("concepts[].image."), item="concepts.0")
+    form.set_level("all")
+    chance, reach = "concepts[].image.rotation", "concepts[].image.rotation_most"
+    row = form.rows[chance]
+    assert reach not in form.rows
+    assert form.editor(reach).isVisibleTo(row) is False
+    type_into(qtbot, form.editor(chance), "0.5")
+    assert form.editor(reach).isVisibleTo(row)
+    type_into(qtbot, form.editor(reach), "12")
+    assert state.get("concepts.0.image.rotation_most") == 12
+    assert row.dot.is_shown()
+    assert form.reveal("concepts.0.image.rotation_most") is row
+    assert form.declared("concepts.0.image.rotation_most") == reach
+    row.dot.click()
+    assert state.get("concepts.0.image.rotation") == 0
+    assert state.get("concepts.0.image.rotation_most") == 5
+
+
 def test_the_dot_brings_the_presets_value_back(
     state: SettingsState, make_form: Callable[..., Form], qtbot: Any
 ) -> None:
