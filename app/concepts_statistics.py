@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPaintEvent, QShowEvent
+from PySide6.QtGui import QColor, QFontMetricsF, QMouseEvent, QPainter, QPaintEvent, QShowEvent
 from PySide6.QtWidgets import QGridLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from app import theme
@@ -34,7 +34,12 @@ class Bar:
 
 
 class Bars(QWidget):
-    """Horizontal bars, one a line, label left and number right. Painted, so it costs nothing."""
+    """Horizontal bars, one a line, label left and number right. Painted, so it costs nothing.
+
+    Signals: pressed(label) when a bar was clicked.
+    """
+
+    pressed = Signal(str)
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,6 +54,11 @@ class Bars(QWidget):
             self.setAccessibleDescription(", ".join(f"{b.label}: {b.value}" for b in self.bars))
             self.updateGeometry()
             self.update()
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        number = int(event.position().y() / self._line())
+        if event.button() == Qt.MouseButton.LeftButton and 0 <= number < len(self.bars):
+            self.pressed.emit(self.bars[number].label)
 
     def _line(self) -> float:
         return QFontMetricsF(theme.font("small")).height() + theme.unit(0.4)
@@ -177,8 +187,7 @@ class ConceptStatistics(QWidget):
         self.counts = _Table()
         self.aspects, self.tokens = Histogram(), Histogram()
         self.buckets, self.tags = Bars(), Bars()
-        self.tags.setCursor(Qt.CursorShape.PointingHandCursor)
-        self.tags.mousePressEvent = self._tag_pressed  # type: ignore[method-assign]
+        self.tags.pressed.connect(self.tagChosen)
         self.empty = QLabel()
         theme.set_role(self.empty, "muted")
         column = QVBoxLayout(self)
@@ -312,12 +321,6 @@ class ConceptStatistics(QWidget):
             label = counted(self.tr("%n more bucket(s)", "", more), more)
             bars.append(Bar(label, sum(row.pictures for row in rest)))
         return bars
-
-    def _tag_pressed(self, event: object) -> None:
-        at = event.position().y()  # type: ignore[attr-defined]
-        number = int(at / self.tags._line())
-        if 0 <= number < len(self.tags.bars):
-            self.tagChosen.emit(self.tags.bars[number].label)
 
 
 def aspect_bars(aspects: Mapping[int, int]) -> list[Bar]:

@@ -67,8 +67,8 @@ class Host(Protocol):
     def make_pictures(self) -> PicturesPage:
         """A page for the pictures of a concept."""
 
-    def make_statistics(self) -> ConceptStatistics:
-        """A page for the statistics of a concept."""
+    def make_statistics(self, card: ConceptCard) -> ConceptStatistics:
+        """A page for the statistics of a card's concept."""
 
     def show_look(self, card: ConceptCard) -> None:
         """Give the card's pages the settings as they are now."""
@@ -160,7 +160,7 @@ class ConceptCard(Card):
             page = self.pictures
         elif room == "statistics":
             if self.statistics is None:
-                self.statistics = self._host.make_statistics()
+                self.statistics = self._host.make_statistics(self)
             page = self.statistics
         else:
             if self.form is None:
@@ -249,8 +249,8 @@ class ConceptCard(Card):
     def _arrange_thumbs(self) -> None:
         """As many as there is room for beside the name and the rooms' switch."""
         width, opened = self.width(), self.is_open()
-        self.thumbs.set_count(2 if width < theme.em(102 if opened else 74) else 4)
-        self.thumbs.setVisible(not self.fills_tab() and not (opened and width < theme.em(84)))
+        self.thumbs.set_count(2 if width < theme.em(118 if opened else 74) else 4)
+        self.thumbs.setVisible(not self.fills_tab() and not (opened and width < theme.em(100)))
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)

@@ -156,9 +156,14 @@ class ConceptsTab(SettingsPage):
             self._thumbnails = ThumbnailStore(self)
         return PicturesPage(self.background, self._thumbnails)
 
-    def make_statistics(self) -> ConceptStatistics:
-        """A page for the statistics of a concept."""
+    def make_statistics(self, card: ConceptCard) -> ConceptStatistics:
+        """A page for a concept's statistics; a tag there leads to the pictures that have it."""
         page = ConceptStatistics(background=self.background)
+        page.setMaximumWidth(theme.em(100))
+        page.setContentsMargins(theme.indent(), theme.unit(1), theme.unit(1), 0)
+        page.tags.setCursor(Qt.CursorShape.PointingHandCursor)
+        page.tags.setToolTip(self.tr("Click a tag to see its pictures"))
+        page.tagChosen.connect(lambda tag: self._show_tag(card, tag))
         self._scanner.updated.connect(page.look_again)
         return page
 
@@ -179,6 +184,11 @@ class ConceptsTab(SettingsPage):
         step = file.bucket_step if file else USUAL_STEP
         more = str(self.state.get("training.more_resolutions"))
         card.pictures.set_look(Look(concept, sides_of(concept, resolution, more, step), step))
+
+    def _show_tag(self, card: ConceptCard, tag: str) -> None:
+        card.enter("pictures")
+        if card.pictures is not None:
+            card.pictures.bar.search.setText(tag)
 
     def _show_statistics(self, card: ConceptCard, page: ConceptStatistics) -> None:
         try:

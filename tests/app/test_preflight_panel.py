@@ -351,6 +351,10 @@ def test_a_concepts_card_has_its_statistics(complete: Window, qtbot: Any) -> Non
     assert card.statistics is not None
     view = card.statistics
     qtbot.waitUntil(lambda: view.facts is not None and view.facts.pictures == 7, timeout=10000)
+    view.tagChosen.emit("thing 1")
+    assert card.room == "pictures" and card.pictures is not None
+    assert card.pictures.bar.search.text() == "thing 1"
+    card.enter("statistics")
     complete.state.set("concepts.0.small", "leave_out")
     complete.state.set("training.resolution", 96)
     qtbot.waitUntil(lambda: view.facts is not None and view.facts.pictures < 7, timeout=10000)
