@@ -136,7 +136,8 @@ class FactReader(QObject):
         try:
             return max(self._helper.ask({"do": "tokens", "texts": texts})["counts"], default=0)
         except HelperFailed as error:
-            _log.warning("tokens were not counted: %s", error)
+            level = logging.DEBUG if self._helper.closed else logging.WARNING
+            _log.log(level, "tokens were not counted: %s", error)
             return None
 
     def measure(self, path: str, slot: int = 0) -> None:

@@ -63,6 +63,11 @@ class Helper:
             raise HelperFailed(reply["problem"])
         return reply
 
+    @property
+    def closed(self) -> bool:
+        """Whether it answers no more."""
+        return self._closed
+
     def _start(self) -> subprocess.Popen[str]:
         if self._closed:
             raise HelperFailed("The window is closing.")

@@ -13,8 +13,9 @@ from app.viewer.decode import Picture, scales_while_decoding
 from app.viewer.prefetch import LOW_EDGE, Loader, Request, Stage, around
 from app.viewer.source import Entry
 
-# How long a held key waits for the picture before it goes on without.
-HOLD_WAIT = 0.1
+# How long a held key waits for the picture before it goes on without: where decoding is slower
+# than the keyboard, going on would drop each picture just before it is there.
+HOLD_WAIT = 0.6
 HELD_MS = 180
 REST_MS = 250
 # A broken picture that was just written may only be half there.

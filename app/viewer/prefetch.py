@@ -6,10 +6,8 @@ decoded, so that no key press ever waits behind pictures that were passed by.
 
 from __future__ import annotations
 
-import contextlib
 import enum
 import os
-import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
@@ -24,7 +22,6 @@ from app.viewer.decode import Picture, fitting
 AHEAD, BEHIND = 6, 2
 BUDGET_MB = 512
 LOW_EDGE = 640
-NICE = 3
 
 
 class Stage(enum.IntEnum):
@@ -67,13 +64,6 @@ def around(
     order += [-n for n in range(2, behind + 1)]
     found = (position + direction * step for step in order)
     return [p for p in found if 0 <= p < count]
-
-
-def _give_way() -> None:
-    """Let the window's thread go before this one on a busy machine."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
 
 class Loader(QObject):
@@ -208,7 +198,6 @@ class Loader(QObject):
     # --- in the threads ------------------------------------------------------
 
     def _work(self) -> None:
-        _give_way()
         while True:
             with self._lock:
                 while not self._queue and not self._closed:

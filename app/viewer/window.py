@@ -367,9 +367,9 @@ class Viewer(QWidget):
             return
         event.accept()
         if event.isAutoRepeat():
+            self.nav.hold()
             if not command.repeats or not self.nav.may_repeat():
                 return
-            self.nav.hold()
         self.commands.run(command.name)
 
     def focusNextPrevChild(self, forward: bool) -> bool:
