@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 
 from PySide6.QtCore import QSize, Qt, Signal
-from PySide6.QtGui import QImage
+from PySide6.QtGui import QImage, QResizeEvent
 from PySide6.QtWidgets import (
     QButtonGroup,
     QFrame,
@@ -93,7 +93,6 @@ class PictureDetail(QScrollArea):
         gap = theme.unit()
         column.setContentsMargins(theme.unit(1.5), 0, gap, gap)
         column.setSpacing(theme.unit(0.5))
-        self.preview.setFixedHeight(theme.unit(38))
         names = QHBoxLayout()
         names.addWidget(self.name, 1)
         names.addWidget(self.size_label)
@@ -121,6 +120,12 @@ class PictureDetail(QScrollArea):
         for widget in (self.viewport(), inner):
             widget.setAutoFillBackground(False)
         self.setFrameShape(QFrame.Shape.NoFrame)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        # Always of one height for one window, so that nothing moves from picture to picture.
+        share = min(round(self.height() * 0.5), round(self.width() * 0.9))
+        self.preview.setFixedHeight(min(max(share, theme.unit(18)), theme.unit(60)))
 
     def sizeHint(self) -> QSize:
         return QSize(theme.em(48), theme.unit(60))

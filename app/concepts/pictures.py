@@ -373,7 +373,7 @@ class PicturesPage(QWidget):
             include_subfolders=look.concept.include_subfolders,
             training=training,
         )
-        viewer.destroyed.connect(self._viewer_closed)
+        viewer.closed.connect(self._viewer_closed)
 
     def _viewer_closed(self) -> None:
         QTimer.singleShot(0, self, self.refresh)

@@ -93,13 +93,13 @@ def single_line_height() -> float:
 def tile_shape(room: int, edge: int, as_list: bool) -> tuple[TileShape, int]:
     """The shape of cells in a view `room` pixels wide, and how many stand side by side.
 
-    edge: the thumbnails' side; tiles grow a little so that a row is filled.
+    edge: the thumbnails' side; tiles grow or shrink a little so that a row is filled.
     """
     pad = theme.unit(0.75)
     if as_list:
         side = max(edge // 2, theme.unit(9))
         return TileShape(QSize(room, side + 2 * pad), QSize(side, side), pad, True), 1
-    columns = max(1, room // (edge + 2 * pad))
+    columns = max(1, round(room / (edge + 2 * pad)))
     width = max(room // columns, 4 * pad)
     side = width - 2 * pad
     height = 2 * pad + side + round(TILE_LINES * single_line_height())

@@ -76,6 +76,8 @@ class ConceptsTab(SettingsPage):
         self._fit.setSingleShot(True)
         self._fit.setInterval(0)
         self._fit.timeout.connect(self._fit_room)
+        # What stands above the room may have grown by a line.
+        self.verticalScrollBar().rangeChanged.connect(lambda *_: self._fit.start())
         self._count_changed(len(self.list.cards))
 
     def _build_header(self) -> None:
