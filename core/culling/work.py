@@ -62,8 +62,11 @@ def _inverse(step: Step) -> Step:
             return replace(back, kind="untrash")
         case "untrash" | "unbin":
             return replace(back, kind="trash", exact=False)
-        case "copy":
+        case "copy" if step.main:
             return replace(back, kind="trash", exact=True)
+        case "copy":
+            # A copied caption goes with its picture, also when it was edited and edited back.
+            return replace(back, kind="trash", identity=identity_of(step.target))
         case "bin":
             return out_of_bin(step)
         case "text" if step.old is None:

@@ -250,6 +250,21 @@ def test_undo_goes_on_behind_a_file_that_was_written_anew(pictures: Path, act: s
     assert tree(pictures) == ({} if act == "delete and undo" else before)
 
 
+def test_a_copied_caption_that_was_edited_and_edited_back(pictures: Path) -> None:
+    fill(pictures, "a.png a.jpg a.txt")
+    os.utime(pictures / "a.txt", ns=(1, 1))
+    before = tree(pictures)
+    history = History.open(pictures)
+    history.rename(pictures / "a.png", "b")
+    assert (pictures / "b.txt").read_bytes() == (pictures / "a.txt").read_bytes()
+    history.write_texts({pictures / "b.txt": "edited"}, "Edit")
+    for _ in range(2):
+        done = history.undo()
+        assert done is not None
+        assert done.problems == ()
+    assert tree(pictures) == before
+
+
 @pytest.mark.parametrize(
     "name", ["", " ", "a/b", "x\0", ".hidden", "con", "end.", "b-masklabel", "x" * 300]
 )

@@ -58,6 +58,7 @@ class Culling(RuleBasedStateMachine):
         self.windows = [History.open(self.root), History.open(self.root)]
         self.written = 0
         self.copied = False
+        self.files_made = 0
 
     def teardown(self) -> None:
         if not hasattr(self, "temporary"):
@@ -178,6 +179,9 @@ class Culling(RuleBasedStateMachine):
         if not hasattr(self, "temporary"):
             return
         base = Path(self.temporary.name)
+        # Inode numbers are not given out again while this file has the newest free one.
+        self.files_made += 1
+        (base / f"other program {self.files_made}").touch()
         found = Counter(
             data
             for folder in (self.root, base / "xdg")
