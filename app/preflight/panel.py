@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSize, Qt, Signal
@@ -373,7 +374,8 @@ class ConceptTable(QTableWidget):
         }
         self.blockSignals(True)
         self.setColumnCount(1 + len(shown))
-        self.setRowCount(len(reports))
+        in_all = len(reports) > 1
+        self.setRowCount(len(reports) + in_all)
         self._indexes = [one.summary.index for one in reports]
         kinds = {"prior": self.tr("prior"), "validation": self.tr("validation")}
         for column, title in enumerate((self.tr("Concept"), *shown)):
@@ -385,13 +387,22 @@ class ConceptTable(QTableWidget):
         for row, one in enumerate(reports):
             kind = kinds.get(one.summary.kind, "")
             name = f"{one.summary.name} ({kind})" if kind else one.summary.name
-            self.setItem(row, 0, QTableWidgetItem(name))
-            for column, numbers in enumerate(shown.values(), start=1):
-                item = QTableWidgetItem(str(numbers[row]) if numbers[row] else "–")
-                item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-                self.setItem(row, column, item)
+            self._fill(row, name, [numbers[row] for numbers in shown.values()])
+        if in_all:
+            sums = [sum(numbers) for numbers in shown.values()]
+            self._fill(len(reports), self.tr("In all"), sums, chosen=False)
         self._fit()
         self.blockSignals(False)
+
+    def _fill(self, row: int, name: str, numbers: Sequence[int], chosen: bool = True) -> None:
+        """Write one line. chosen: it may be."""
+        for column, text in enumerate([name, *[str(number or "–") for number in numbers]]):
+            item = QTableWidgetItem(text)
+            side = Qt.AlignmentFlag.AlignRight if column else Qt.AlignmentFlag.AlignLeft
+            item.setTextAlignment(side | Qt.AlignmentFlag.AlignVCenter)
+            if not chosen:
+                item.setFlags(Qt.ItemFlag.ItemIsEnabled)
+            self.setItem(row, column, item)
 
     def mark(self, index: int) -> None:
         """Select the line of a concept without telling."""

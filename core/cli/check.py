@@ -259,12 +259,16 @@ def _concept_table(report: Preflight) -> Table:
         for name, numbers in columns.items()
         if name in ("pictures", "per epoch") or any(numbers)
     }
+    if len(report.concepts) > 1:
+        for name, column in shown.items():
+            column.append(str(sum(columns[name])))
     kinds: list[str] = [one.summary.kind for one in report.concepts]
     if set(kinds) != {"train"}:
-        shown = {"for": kinds, **shown}
+        shown = {"for": [*kinds, ""], **shown}
     table = Table(Column("concept", min_width=12, overflow="fold"), *shown, box=None)
-    for number, one in enumerate(report.concepts):
-        table.add_row(one.summary.name, *[column[number] for column in shown.values()])
+    names = [one.summary.name for one in report.concepts]
+    for number, name in enumerate([*names, "in all"] if len(names) > 1 else names):
+        table.add_row(name, *[column[number] for column in shown.values()])
     return table
 
 

@@ -343,6 +343,24 @@ def test_the_statistics_count_in_the_background(
     background.close()
 
 
+def test_two_concepts_are_summed_up(
+    complete: Window, tmp_path: Path, settled: Settled, qtbot: Any
+) -> None:
+    folder = tmp_path / "more"
+    folder.mkdir()
+    Image.new("RGB", (64, 64), (9, 200, 40)).save(folder / "1.png")
+    complete.take_dropped([folder])
+    settled(complete)
+    complete.footer.check.click()
+    wait(complete, qtbot)
+    table = complete.check.table
+    shown = [[table.item(row, column).text() for column in (0, 1)] for row in range(3)]
+    assert shown == [["robots", "7"], ["more", "1"], ["In all", "8"]]
+    table.selectRow(1)
+    assert complete.check.statistics_title.text() == "more"
+    assert complete.check.statistics.facts.pictures == 1
+
+
 def test_a_concepts_card_has_its_statistics(complete: Window, qtbot: Any) -> None:
     page = complete.pages["concepts"]
     assert isinstance(page, ConceptsTab)
