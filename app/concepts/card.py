@@ -113,7 +113,8 @@ class ConceptCard(Card):
                 ("settings", self.tr("Settings")),
                 ("pictures", self.tr("Pictures")),
                 ("statistics", self.tr("Statistics")),
-            ]
+            ],
+            {"settings": "sliders-horizontal", "pictures": "images", "statistics": "chart-column"},
         )
         self.rooms.chosen.connect(self.enter)
         self.rooms.hide()
@@ -249,6 +250,7 @@ class ConceptCard(Card):
     def _arrange_thumbs(self) -> None:
         """As many as there is room for beside the name and the rooms' switch."""
         width, opened = self.width(), self.is_open()
+        self.rooms.set_compact(width < theme.em(76))
         self.thumbs.set_count(2 if width < theme.em(118 if opened else 74) else 4)
         self.thumbs.setVisible(not self.fills_tab() and not (opened and width < theme.em(100)))
 

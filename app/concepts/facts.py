@@ -104,11 +104,34 @@ class PictureFacts:
         return self.size[0] * self.size[1] if self.size else 0
 
 
+Test = Callable[[PictureFacts], bool]
+
+FILTERS: dict[str, Test] = {
+    "all": lambda one: True,
+    "no_caption": lambda one: (
+        one.no_caption and one.read and not (one.problem or one.caption_problem)
+    ),
+    "small": lambda one: one.small and not one.problem,
+    "bad": lambda one: bool(one.problem or one.caption_problem),
+    "duplicates": lambda one: one.group >= 0,
+    "rejected": lambda one: one.note.mark == "reject",
+    "focus": lambda one: one.note.focus is not None,
+}
+
+
+def counts_of(facts: Iterable[PictureFacts]) -> dict[str, int]:
+    """How many pictures pass each of FILTERS."""
+    every = list(facts)
+    return {name: sum(map(test, every)) for name, test in FILTERS.items()}
+
+
 @dataclass(frozen=True)
 class Listing:
-    """All pictures of the concept in natural order, and what hindered the search."""
+    """All pictures of the concept in natural order, with what was known of them before, and what
+    hindered the search. counts: as `counts_of`."""
 
-    paths: tuple[Path, ...]
+    facts: dict[Path, PictureFacts] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
 
 
@@ -129,10 +152,14 @@ class FactsReader:
     ) -> None:
         """List the pictures, then read them; both are told as they come. Raises Stopped."""
         scan = scan_concept(self.look.concept, cancelled)
-        listed(Listing(tuple(scan.pictures), tuple(scan.problems)))
+        # The same objects as before: comparing them costs the window's thread nothing.
+        before = {str(path): path for path in self.known}
+        paths = [before.get(str(path), path) for path in scan.pictures]
+        facts = {path: self.known.get(path) or PictureFacts(path) for path in paths}
+        listed(Listing(facts, counts_of(facts.values()), tuple(scan.problems)))
         batch: list[PictureFacts] = []
         told, first = time.monotonic(), True
-        for number, path in enumerate(scan.pictures):
+        for number, path in enumerate(paths):
             if number % 32 == 0 and cancelled():
                 raise Stopped
             batch.append(self.read(path))
@@ -221,8 +248,3 @@ def with_text(
 def single_ends(text: str) -> str:
     """A text with every line end made a single line feed."""
     return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def count_of(facts: Iterable[PictureFacts], has: Callable[[PictureFacts], bool]) -> int:
-    """How many pictures have something."""
-    return sum(1 for one in facts if has(one))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import cast
 
 from PySide6.QtCore import (
     QEvent,
     QItemSelection,
     QItemSelectionModel,
+    QItemSelectionRange,
     QModelIndex,
     QPersistentModelIndex,
     QPoint,
@@ -98,8 +100,15 @@ class PictureGrid(QAbstractItemView):
 
     def selected(self) -> list[Path]:
         """The selected pictures in the order of the rows."""
-        rows = sorted(index.row() for index in self.selectionModel().selectedIndexes())
-        return [self.pictures.path_at(row) for row in rows]
+        runs = [(part.top(), part.bottom()) for part in self._selection()]
+        return [self.pictures.path_at(r) for top, end in sorted(runs) for r in range(top, end + 1)]
+
+    def selected_count(self) -> int:
+        """How many pictures are selected."""
+        return sum(part.height() for part in self._selection())
+
+    def _selection(self) -> list[QItemSelectionRange]:
+        return list(cast(Iterable[QItemSelectionRange], self.selectionModel().selection()))
 
     def current(self) -> Path | None:
         """The picture that has the keyboard's attention."""

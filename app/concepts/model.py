@@ -17,7 +17,7 @@ from PySide6.QtCore import (
     Signal,
 )
 
-from app.concepts.facts import PictureFacts
+from app.concepts.facts import FILTERS, Listing, PictureFacts, counts_of
 
 FACTS = Qt.ItemDataRole.UserRole + 1
 # Rows that come or go are told one by one up to so many (times the rows there are); beyond that
@@ -28,19 +28,6 @@ _ROW_STEPS = 1_000_000
 _SETTLE_MS = 400
 
 Index = QModelIndex | QPersistentModelIndex
-Test = Callable[[PictureFacts], bool]
-
-FILTERS: dict[str, Test] = {
-    "all": lambda one: True,
-    "no_caption": lambda one: (
-        one.no_caption and one.read and not (one.problem or one.caption_problem)
-    ),
-    "small": lambda one: one.small and not one.problem,
-    "bad": lambda one: bool(one.problem or one.caption_problem),
-    "duplicates": lambda one: one.group >= 0,
-    "rejected": lambda one: one.note.mark == "reject",
-    "focus": lambda one: one.note.focus is not None,
-}
 # Newest, largest and longest first: that is what one looks for.
 SORTS: dict[str, Callable[[PictureFacts], Any] | None] = {
     "name": None,
@@ -98,20 +85,24 @@ class PictureModel(QAbstractListModel):
         """The picture of a row."""
         return self._shown[row]
 
-    def set_paths(self, paths: Iterable[Path]) -> None:
-        """These are the pictures now; what is known of those that stay is kept."""
-        new = {path: self._facts.get(path) or PictureFacts(path) for path in paths}
-        if list(new) != list(self._facts):
-            self._facts = new
-            self._count()
-            self.arrange()
+    def take(self, listing: Listing) -> None:
+        """These are the pictures now; what is known here of those that stay is kept."""
+        new, old = listing.facts, self._facts
+        if list(new) == list(old):
+            return
+        for path, facts in old.items():
+            if path in new:
+                new[path] = facts
+        self._facts = new
+        self._count(listing.counts if not old else counts_of(new.values()))
+        self.arrange()
 
     def clear(self) -> None:
         """No pictures, another folder."""
         self.beginResetModel()
         self._facts, self._shown, self._rows = {}, [], {}
         self.endResetModel()
-        self._count()
+        self._count(counts_of(()))
 
     def update(self, news: Iterable[PictureFacts]) -> None:
         """Newer facts of some pictures; those that are not listed are left out."""
@@ -145,7 +136,8 @@ class PictureModel(QAbstractListModel):
     def remove(self, paths: Iterable[Path]) -> None:
         """Take pictures out that are gone."""
         gone = set(paths)
-        self.set_paths([path for path in self._facts if path not in gone])
+        left = {path: facts for path, facts in self._facts.items() if path not in gone}
+        self.take(Listing(left))
 
     def set_groups(self, groups: Iterable[Iterable[Path]]) -> None:
         """Which pictures are near duplicates of each other."""
@@ -197,16 +189,19 @@ class PictureModel(QAbstractListModel):
             kept.sort(key=order)
         self._show([facts.path for facts in kept])
 
-    def _count(self) -> None:
-        values = self._facts.values()
-        counts = {name: sum(map(test, values)) for name, test in FILTERS.items()}
+    def _count(self, counts: dict[str, int]) -> None:
         if counts != self.filter_counts:
-            self.filter_counts = counts
+            self.filter_counts = dict(counts)
             self.countsChanged.emit()
 
     def _show(self, new: list[Path]) -> None:
         old = self._shown
         if new == old:
+            return
+        if not old:
+            self.beginResetModel()
+            self._take(new)
+            self.endResetModel()
             return
         staying = set(new)
         gone = [row for row, path in enumerate(old) if path not in staying]
@@ -215,7 +210,7 @@ class PictureModel(QAbstractListModel):
         same_order = [p for p in old if p in staying] == [p for p in new if p in before]
         changes = len(gone) + len(come)
         many = changes > _ONE_BY_ONE or changes * len(new) > _ROW_STEPS
-        if not same_order or many or not old:
+        if not same_order or many:
             self.beginResetModel()
             self._take(new)
             self.endResetModel()

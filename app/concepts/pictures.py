@@ -66,7 +66,7 @@ class PicturesPage(QWidget):
         self.grid = PictureGrid(self.model, store)
         self.acts = PictureActions(self.model, self.grid, self.changes)
         self.bar = PictureBar()
-        self.side = SidePanel(background, lambda: list(self.model.facts()))
+        self.side = SidePanel(background, lambda: list(self.model.facts()), self.grid.selected)
         self.detail = self.side.detail
         self.said = Note(lines=1)
         self._build()
@@ -240,13 +240,13 @@ class PicturesPage(QWidget):
 
     def _listed(self, listing: Listing) -> None:
         fresh = not self.model.facts()
-        before = list(self.model.facts())
-        self.model.set_paths(listing.paths)
-        if before != list(self.model.facts()):
+        before = self.model.facts()
+        self.model.take(listing)
+        if before is not self.model.facts():
             self.side.pictures_changed()
         errors = [p for p in listing.problems if p.severity == "error"]
         self._trouble = errors[0].title if errors else ""
-        if fresh and listing.paths and self.grid.current() is None and self._reveal is None:
+        if fresh and listing.facts and self.grid.current() is None and self._reveal is None:
             self.grid.select([self.model.path_at(0)])
         self._try_reveal()
         self._arranged()
@@ -289,7 +289,7 @@ class PicturesPage(QWidget):
         self._show_number()
 
     def _show_number(self) -> None:
-        chosen = len(self.grid.selectionModel().selectedIndexes())
+        chosen = self.grid.selected_count()
         total = len(self.model.shown())
         text = counted(self.tr("%n picture(s)", "", total), total)
         if chosen > 1:
@@ -301,7 +301,7 @@ class PicturesPage(QWidget):
 
     def _show_selected(self) -> None:
         self._show_number()
-        self.side.set_selected(self.grid.selected())
+        self.side.selection_changed()
 
     def _show_current(self) -> None:
         path = self.grid.current()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,13 +33,18 @@ class SidePanel(QWidget):
     pictureWanted = Signal(object)
     filesChanged = Signal()
 
-    def __init__(self, background: Background, pictures: Callable[[], Sequence[Path]]) -> None:
+    def __init__(
+        self,
+        background: Background,
+        pictures: Callable[[], Sequence[Path]],
+        selected: Callable[[], Sequence[Path]],
+    ) -> None:
+        """pictures, selected: give all pictures, and those selected in the grid."""
         super().__init__()
-        self._background, self._pictures = background, pictures
+        self._background, self._pictures, self._selected = background, pictures, selected
         self._look: Look | None = None
         self._told: Look | None = None
         self._current: Path | None = None
-        self._selected: list[Path] = []
         self.detail = PictureDetail(background)
         self.tools: CaptionTools | None = None
         self.switch = Switch([("picture", self.tr("Crop")), ("captions", self.tr("Captions"))])
@@ -95,11 +100,10 @@ class SidePanel(QWidget):
         if self.tools is not None and self.shows_captions():
             self.tools.set_current(path)
 
-    def set_selected(self, paths: Iterable[Path]) -> None:
-        """These are selected in the grid."""
-        self._selected = list(paths)
+    def selection_changed(self) -> None:
+        """Others are selected in the grid."""
         if self.tools is not None and self.shows_captions():
-            self.tools.set_selected(self._selected)
+            self.tools.set_selected(self._selected())
 
     def pictures_changed(self) -> None:
         """Other pictures are in the grid now."""
@@ -132,7 +136,7 @@ class SidePanel(QWidget):
         else:
             tools.refresh()
         tools.set_current(self._current)
-        tools.set_selected(self._selected)
+        tools.set_selected(self._selected())
 
     def _opened(self, look: Look, history: object) -> None:
         from core.culling.history import History
@@ -142,7 +146,7 @@ class SidePanel(QWidget):
         concept = look.concept
         self.tools.set_source(self._pictures, history, lambda path: caption_file_of(concept, path))
         self.tools.set_current(self._current)
-        self.tools.set_selected(self._selected)
+        self.tools.set_selected(self._selected())
 
 
 def _source(look: Look) -> tuple[str, str]:

@@ -75,7 +75,7 @@ class PictureSource(QObject):
         self._again = False
         look = self._look
         if look is None or not look.concept.path.strip():
-            self.listed.emit(Listing(()))
+            self.listed.emit(Listing())
             self.finished.emit(None)
             return
         run, known = self._run, dict(self._known())
@@ -112,7 +112,7 @@ class PictureSource(QObject):
     def _watch(self, listing: Listing) -> None:
         assert self._look is not None
         root = Path(self._look.concept.path).expanduser()
-        wanted = {str(root), *list({str(path.parent) for path in listing.paths})[:_MOST_WATCHED]}
+        wanted = {str(root), *list({str(path.parent) for path in listing.facts})[:_MOST_WATCHED]}
         there = set(self._watcher.directories())
         if gone := there - wanted:
             self._watcher.removePaths(list(gone))

@@ -17,8 +17,8 @@ from PySide6.QtWidgets import (
 )
 
 from app import theme
+from app.concepts.facts import FILTERS
 from app.concepts.grid import LEAST_EDGE, MOST_EDGE
-from app.concepts.model import FILTERS
 from app.icons import icon
 from app.run_panel.flow import FlowLayout
 from app.widgets.fields import ChoiceField
