@@ -21,9 +21,8 @@ from core.data.captions import (
     read_caption_file,
     whole_caption,
 )
-from core.data.concept_reader import MASK_ENDING
 from core.data.images import PictureError, picture_size
-from core.data.scan import scan_concept
+from core.data.scan import find_mask, scan_concept
 from core.data.types import Placement
 from core.errors import Problem, Stopped
 
@@ -175,7 +174,7 @@ class FactsReader:
         facts = self._header(path)
         if facts.size is not None:
             facts = replace(facts, small=self._is_small(facts.size))
-        mask = os.path.isfile(path.with_name(f"{path.stem}{MASK_ENDING}"))
+        mask = find_mask(path) is not None
         return self._with_caption(replace(facts, mask=mask, note=self._note(path)))
 
     def _header(self, path: Path) -> PictureFacts:

@@ -16,6 +16,7 @@ from app.viewer.helper import Helper, HelperFailed
 from app.viewer.source import Training
 from core.data.buckets import make_buckets, place
 from core.data.captions import CaptionError, caption_lines, caption_path, read_text, with_trigger
+from core.data.scan import find_mask
 from core.data.types import Bucket, Placement
 
 # Variance of the Laplacian at 512 pixels below which a picture looks out of focus.
@@ -69,8 +70,8 @@ def read_facts(path: str, training: Training, count: Callable[[list[str]], int |
     except OSError:
         return Facts(path)
     facts = Facts(path, status.st_size, status.st_mtime, _pixels(picture))
-    mask = picture.with_name(f"{picture.stem}-masklabel.png")
-    if mask.is_file():
+    mask = find_mask(picture)
+    if mask is not None:
         facts = replace(facts, mask=str(mask))
     beside = caption_path(picture)
     if beside is None:

@@ -14,11 +14,11 @@ from core.data.buckets import make_buckets, place
 from core.data.captions import CaptionError, captions_of
 from core.data.images import PictureError, picture_size
 from core.data.plan_notes import Notes, concept_name
+from core.data.scan import find_mask
 from core.data.types import ConceptSummary, Item, Placement
 from core.data.wildcards import has_choices, read_wildcards
 from core.errors import Problem
 
-MASK_ENDING = "-masklabel.png"
 # How much a mask's shape may differ from its picture's before it is told: rounding of small ones.
 _SHAPE_TOLERANCE = 0.02
 
@@ -78,11 +78,8 @@ class ConceptReader:
                 note = plan_notes.small_picture(path, size, smallest, self.index)
                 self.notes.add_file(note)
                 return
-        try:
-            mask = self._mask(path, size)
-        except PictureError as error:
-            beside = _mask_path(path)
-            self.notes.add_file(plan_notes.unreadable_mask(beside, path, str(error), self.index))
+        mask = find_mask(path) if self.concept.mask.source == "file" else None
+        if mask is not None and not self._can_be_used(mask, path, size):
             return
         captions, missing = self._captions(path)
         self._count(path, placed, mask, missing)
@@ -155,18 +152,17 @@ class ConceptReader:
         note = known.get(name)
         return None if note is None else note.focus
 
-    def _mask(self, path: Path, size: Size) -> Path | None:
-        """The picture's mask. Raises PictureError when there is one that cannot be used."""
-        if self.concept.mask.source != "file":
-            return None
-        mask = _mask_path(path)
-        if not os.path.isfile(mask):
-            return None
-        mask_size = picture_size(mask)
+    def _can_be_used(self, mask: Path, path: Path, size: Size) -> bool:
+        """Whether a picture's mask is good, as far as its header tells; adds a note if not."""
+        try:
+            mask_size = picture_size(mask)
+        except PictureError as error:
+            self.notes.add_file(plan_notes.unreadable_mask(mask, path, str(error), self.index))
+            return False
         stretch = (mask_size[0] * size[1]) / (mask_size[1] * size[0])
         if abs(stretch - 1) > _SHAPE_TOLERANCE + 1 / min(mask_size):
             self.notes.add_file(plan_notes.odd_mask(mask, mask_size, size, self.index))
-        return mask
+        return True
 
     def _captions(self, path: Path) -> tuple[tuple[str, ...], bool]:
         if self._captions_failed:
@@ -218,10 +214,6 @@ class ConceptReader:
                 left = counted.left_out[number]
                 notes.append(plan_notes.left_out(name, index, side, left, counted.readable))
         return notes
-
-
-def _mask_path(picture: Path) -> Path:
-    return picture.with_name(f"{picture.stem}{MASK_ENDING}")
 
 
 def _with_setting(problem: Problem, setting: str) -> Problem:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from core.config.concepts import Concept
+from core.data.scan import MASK_ENDING
 from core.data.types import Bucket
 from core.errors import Problem
 
@@ -110,7 +111,7 @@ def unreadable_caption(path: Path, reason: str, concept: int) -> Problem:
     """The warning about a picture whose caption cannot be read."""
     return Problem(
         code="caption_unreadable",
-        title=f"The caption of {path.name} cannot be read and counts as missing.",
+        title=f"The caption of {path.name} cannot be read and counts as missing; mend its file.",
         detail=reason,
         severity="warning",
         setting=f"concepts.{concept}.prompt.source",
@@ -173,7 +174,7 @@ def left_out(name: str, index: int, side: int, left: int, count: int) -> Problem
 def missing_masks(name: str, index: int, missing: Sequence[Path], count: int) -> Problem:
     """The warning about a concept's pictures without masks."""
     if len(missing) == count:
-        example = f"{missing[0].stem}-masklabel.png"
+        example = f"{missing[0].stem}{MASK_ENDING}"
         return Problem(
             code="masks_none",
             title=f"Concept {name} shall be learned by masks, but there is none, such as {example} "

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from core.config.concepts import Concept
@@ -21,7 +22,8 @@ PICTURE_SUFFIXES = frozenset(
     }
 )
 # Pictures that belong to another picture: its mask and its condition.
-COMPANION_ENDINGS = ("-masklabel.png", "-condlabel.png")
+MASK_ENDING = "-masklabel.png"
+COMPANION_ENDINGS = (MASK_ENDING, "-condlabel.png")
 # Where culling puts pictures that it cannot put into the system's trash.
 REJECTED_FOLDER = "_rejected"
 _CHECK_EVERY = 256
@@ -64,6 +66,28 @@ def is_picture_name(name: str) -> bool:
         and not lower.startswith(".")
         and not lower.endswith(COMPANION_ENDINGS)
     )
+
+
+def find_mask(picture: Path) -> Path | None:
+    """The mask's file beside a picture, its ending in whatever capitals; None without one."""
+    usual = picture.with_name(f"{picture.stem}{MASK_ENDING}")
+    if os.path.isfile(usual):
+        return usual
+    folder = os.fspath(picture.parent)
+    try:
+        masks = _odd_masks(folder, os.stat(folder).st_mtime_ns)
+    except OSError:
+        return None
+    name = masks.get(picture.stem)
+    return None if name is None else picture.with_name(name)
+
+
+@lru_cache(maxsize=64)
+def _odd_masks(folder: str, mtime_ns: int) -> dict[str, str]:
+    """Masks whose ending is not written as usual, by the stem of their picture."""
+    end = len(MASK_ENDING)
+    names = (name for name in os.listdir(folder) if name.lower().endswith(MASK_ENDING))
+    return {name[:-end]: name for name in sorted(names) if not name.endswith(MASK_ENDING)}
 
 
 def ask_stop(stop: StopCheck | None) -> None:
@@ -118,7 +142,8 @@ def scan_folder(folder: Path, include_subfolders: bool, stop: StopCheck | None =
 
     Names beginning with a dot are left out, and so are mask and condition pictures and the
     subfolders `_rejected`, where deleted pictures lie when there is no trash for them. A folder
-    that is reached twice through symbolic links is searched once. `stop` is asked now and then;
+    that is reached twice through symbolic links is searched once. A picture's name that links to
+    nothing is in the list, so that it is told when it cannot be read. `stop` is asked now and then;
     raises Stopped when it says so.
     """
     scan = Scan()
@@ -160,15 +185,26 @@ def _entries(
                 ask_stop(stop)
             if entry.name.startswith("."):
                 continue
-            try:
-                if is_picture_name(entry.name) and entry.is_file():
-                    names.append(entry.name)
-                elif include_subfolders and entry.name != REJECTED_FOLDER and entry.is_dir():
-                    subfolders.append(entry.name)
-            except OSError:
-                # A link that leads in a circle by itself is neither file nor folder.
-                continue
+            if is_picture_name(entry.name) and _is_file(entry):
+                names.append(entry.name)
+            elif include_subfolders and entry.name != REJECTED_FOLDER and _is_folder(entry):
+                subfolders.append(entry.name)
     return names, subfolders
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a file, or a link that leads nowhere: whoever reads that says so."""
+    try:
+        return entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path))
+    except OSError:
+        return True  # a link that leads in a circle by itself
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _no_path(folder: Path) -> Problem:

@@ -99,7 +99,9 @@ def test_everything_bad_at_once(
         ),
     }
     unreadable = {Path(p.file).name for p in plan.problems if p.code == "picture_unreadable"}
-    assert unreadable == {"empty.png", "page.jpg", "cut.png", "text.webp"}
+    assert unreadable == {
+        *("empty.png", "page.jpg", "cut.png", "text.webp", "broken link.png", "loop.png")
+    }
     named = {Path(p.file).name for p in plan.problems if p.code == "caption_unreadable"}
     assert named == {"binary.png", "damaged.png", "huge caption.png", "folder caption.png"}
     assert all(p.severity == "warning" and p.title and p.setting for p in plan.problems)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.data import scan as scan_module
-from core.data.scan import natural_key, scan_folder
+from core.data.scan import find_mask, natural_key, scan_folder
 from core.errors import Stopped
 
 
@@ -62,7 +62,36 @@ def test_links_in_a_circle_end(folder: Path) -> None:
     (folder / "broken.png").symlink_to("nowhere.png")
     (folder / "again").symlink_to(folder / "sub", target_is_directory=True)
     found = [path.name for path in scan_folder(folder, True)]
-    assert sorted(found) == ["a.png", "b.png"]
+    assert sorted(found) == ["a.png", "b.png", "broken.png", "loop.png"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in folders")
+def test_a_link_to_a_pipe_is_no_picture(folder: Path) -> None:
+    _touch(folder, "a.png")
+    os.mkfifo(folder / "pipe")
+    os.mkfifo(folder / "pipe.png")
+    (folder / "b.png").symlink_to("pipe")
+    assert _names(folder) == ["a.png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("a b-masklabel.png", True),
+        ("a b-masklabel.PNG", True),
+        ("a b-MaskLabel.Png", True),
+        ("A B-masklabel.png", False),
+        ("a-masklabel.png", False),
+        ("a b.masklabel.png", False),
+    ],
+)
+def test_masks_are_found_beside_their_picture(folder: Path, name: str, found: bool) -> None:
+    _touch(folder, "a b.jpg", name, "sub/a b.jpg")
+    (folder / "c-masklabel.png").mkdir()
+    assert find_mask(folder / "a b.jpg") == (folder / name if found else None)
+    assert find_mask(folder / "sub" / "a b.jpg") is None
+    assert find_mask(folder / "c.png") is None
+    assert find_mask(folder / "nowhere" / "a b.jpg") is None
 
 
 def test_linked_files_and_folders_are_followed(folder: Path, tmp_path: Path) -> None:
