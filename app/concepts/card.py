@@ -70,6 +70,9 @@ class Host(Protocol):
     def make_statistics(self, card: ConceptCard) -> ConceptStatistics:
         """A page for the statistics of a card's concept."""
 
+    def room_width(self) -> int:
+        """How wide a card can be without being cut off."""
+
     def show_look(self, card: ConceptCard) -> None:
         """Give the card's pages the settings as they are now."""
 
@@ -249,7 +252,8 @@ class ConceptCard(Card):
 
     def _arrange_thumbs(self) -> None:
         """As many as there is room for beside the name and the rooms' switch."""
-        width, opened = self.width(), self.is_open()
+        # Its own width may be more than can be seen, until what is too wide has gone.
+        width, opened = min(self.width(), self._host.room_width()), self.is_open()
         self.rooms.set_compact(width < theme.em(76))
         self.thumbs.set_count(2 if width < theme.em(118 if opened else 74) else 4)
         self.thumbs.setVisible(not self.fills_tab() and not (opened and width < theme.em(100)))

@@ -169,6 +169,10 @@ class ConceptsTab(SettingsPage):
         self._scanner.updated.connect(page.look_again)
         return page
 
+    def room_width(self) -> int:
+        """How wide a card can be without being cut off."""
+        return self.viewport().width() - theme.unit(theme.MARGIN) - theme.unit(2)
+
     def show_look(self, card: ConceptCard) -> None:
         """Give a card's pages the settings as they are now."""
         if card.statistics is not None:
