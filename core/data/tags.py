@@ -9,10 +9,49 @@ from functools import lru_cache
 
 from core.config.concepts import CaptionAugmentation
 
+_BRACKETS = {"(": ")", "[": "]", "{": "}"}
+_ESCAPED = re.compile(r"\\.")
+# More commas than anybody emphasises at once; looking on for the end would take long.
+_HELD_AT_MOST = 64
+
 
 def split_tags(caption: str) -> list[str]:
-    """The comma-separated tags of a caption, without empty ones."""
-    return [tag for part in caption.split(",") if (tag := part.strip())]
+    """The comma-separated tags of a caption, without empty ones.
+
+    Commas inside brackets do not separate where the brackets hold whole tags, as those for
+    emphasis do in `(red, blue:1.2)`; so faces such as `:(` are tags of their own.
+    """
+    parts = caption.split(",")
+    if any(bracket in caption for bracket in _BRACKETS):
+        parts = _in_brackets(parts)
+    return [tag for part in parts if (tag := part.strip())]
+
+
+def _in_brackets(parts: list[str]) -> list[str]:
+    """The parts of a caption, those from one that begins with a bracket to the one that ends with
+    its counterpart as one."""
+    joined: list[str] = []
+    place = 0
+    while place < len(parts):
+        end = _closing(parts, place)
+        joined.append(",".join(parts[place : end + 1]))
+        place = end + 1
+    return joined
+
+
+def _closing(parts: list[str], first: int) -> int:
+    """The last of the parts that a bracket at the beginning of part `first` holds together;
+    `first` itself where nothing is to be held."""
+    opened = parts[first].lstrip()[:1]
+    if opened not in _BRACKETS:
+        return first
+    depth = 0
+    for place in range(first, min(first + _HELD_AT_MOST, len(parts))):
+        plain = _ESCAPED.sub("", parts[place])
+        depth += plain.count(opened) - plain.count(_BRACKETS[opened])
+        if depth <= 0:
+            return place if plain.rstrip().endswith(_BRACKETS[opened]) else first
+    return first
 
 
 def join_tags(tags: Iterable[str]) -> str:

@@ -21,6 +21,34 @@ def _shown(caption: str, times: int = 300, trigger: str = "", **settings: object
     return [augment_caption(caption, augmentation, 1, n, trigger=trigger) for n in range(times)]
 
 
+@pytest.mark.parametrize(
+    ("caption", "tags"),
+    [
+        ("a, b ,, c,", ["a", "b", "c"]),
+        ("(red, blue:1.2), c", ["(red, blue:1.2)", "c"]),
+        ("a, [[b, c], d], e", ["a", "[[b, c], d]", "e"]),
+        ("{a, b}, (c)", ["{a, b}", "(c)"]),
+        ("((a, b), c:1.1), d", ["((a, b), c:1.1)", "d"]),
+        # Faces, escaped brackets and brackets that never close keep nothing together.
+        (":(, smile, :)", [":(", "smile", ":)"]),
+        ("(o)_(o), a, b", ["(o)_(o)", "a", "b"]),
+        ("fate \\(a, b\\), c", ["fate \\(a", "b\\)", "c"]),
+        ("(a, b, c", ["(a", "b", "c"]),
+        ("(a, b) c, d", ["(a", "b) c", "d"]),
+        ("a), (b", ["a)", "(b"]),
+        ("cat (small, red), d", ["cat (small", "red)", "d"]),
+    ],
+)
+def test_splitting(caption: str, tags: list[str]) -> None:
+    assert split_tags(caption) == tags
+
+
+def test_what_stands_in_brackets_stays_together() -> None:
+    shown = _shown("a, (red, blue:1.2), c", 100, shuffle=True, tag_dropout=0.3, keep=0)
+    assert len(set(shown)) > 5
+    assert all("red" not in caption or "(red, blue:1.2)" in caption for caption in shown)
+
+
 def test_each_tag_drops_by_its_chance() -> None:
     shown = _shown("a, b, c, d", 2000, tag_dropout=0.3, keep=1)
     counts = Counter(tag for caption in shown for tag in split_tags(caption))
