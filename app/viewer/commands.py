@@ -405,9 +405,9 @@ class Commands(QObject):
 
     def _toggle_full_screen(self) -> None:
         if self._v.isFullScreen():
-            self._v.showNormal()
+            self._v.leave_full_screen()
         else:
-            self._v.showFullScreen()
+            self._v.fill_screen()
 
     def _rescan(self) -> None:
         v = self._v
@@ -432,7 +432,7 @@ class Commands(QObject):
         elif len(v.panes.canvases) > 1:
             v.nav.compare(1)
         elif v.isFullScreen():
-            v.showNormal()
+            v.leave_full_screen()
         else:
             v.close()
 

@@ -118,6 +118,7 @@ class Viewer(QWidget):
             side.setAccessibleName(side.toolTip())
             side.clicked.connect(lambda _=False, c=way: self.commands.run(c))
         self.resize(theme.em(160), theme.em(100))
+        self._usual = self.geometry()
 
     def _connect(self) -> None:
         self.album.moved.connect(self._moved)
@@ -158,13 +159,26 @@ class Viewer(QWidget):
     def present(self, full_screen: bool = True) -> None:
         """Show the window."""
         if full_screen:
-            self.showFullScreen()
+            self.fill_screen()
         else:
             self.show()
         self.raise_()
         self.activateWindow()
         self.setFocus()
         self.show_controls(True)
+
+    def fill_screen(self) -> None:
+        """Go full screen."""
+        self._usual = self.geometry()
+        # The first picture is decoded for this size before the window system has answered, and
+        # a bare X server has nobody to answer.
+        self.setGeometry(self.screen().geometry())
+        self.showFullScreen()
+
+    def leave_full_screen(self) -> None:
+        """Be a window again."""
+        self.showNormal()
+        self.setGeometry(self._usual)
 
     # --- the folder ----------------------------------------------------------
 
