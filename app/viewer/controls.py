@@ -268,7 +268,7 @@ class Bar(QWidget):
 
     def fit(self, width: int) -> None:
         """Leave out buttons by rank until the rest and a title fit into `width`."""
-        room = width - theme.unit(2) - theme.em(22)
+        room = width - theme.unit(2) - theme.em(34)
         for least in (4, 3, 2, 1):
             shown = [(rank, part) for rank, part in self._parts if rank < least]
             needed = sum(

@@ -51,7 +51,9 @@ class Describer(QObject):
             shown.badges = self._badges(facts, placement, picture.animated, picture.profile)
             if (self.shows_crop or self.picking) and placement is not None:
                 shown.placement = placement
-                shown.crop_text = self.crop_words(placement)
+                if not self.shows_info:
+                    words = self.crop_words(placement)
+                    shown.crop_text = self.tr("Trained at {0}").format(words)
                 shown.focus = entry.note.focus
             if self.shows_mask and facts is not None and facts.mask:
                 shown.mask = self._mask(facts.mask)
@@ -82,13 +84,11 @@ class Describer(QObject):
         return placement_of(entry.pixels, self._facts.training, entry.note.focus)
 
     def crop_words(self, placement: Placement) -> str:
-        """The bucket, and how the picture is scaled into it."""
+        """The bucket's size, and how much of the picture it cuts off."""
         width, height = placement.resized
         area = placement.bucket.width * placement.bucket.height
         lost = 1 - area / (width * height)
-        words = self.tr("Trained at {0} x {1}").format(
-            placement.bucket.width, placement.bucket.height
-        )
+        words = f"{placement.bucket.width} x {placement.bucket.height}"
         if lost >= 0.005:
             words += " · " + self.tr("{0} % cut off").format(round(lost * 100))
         return words

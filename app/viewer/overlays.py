@@ -71,7 +71,9 @@ def draw(painter: QPainter, room: QRectF, target: QRectF, shown: Shown) -> None:
     _draw_mark(painter, room, shown)
     _draw_badges(painter, free, shown)
     if shown.lines:
-        _draw_lines(painter, free, shown.lines)
+        # A small pane keeps room for the picture.
+        rows = int(free.height() * 0.5 / _line_height() / 1.25)
+        _draw_lines(painter, free, shown.lines[: max(2, rows)])
     if shown.message is not None:
         _draw_message(painter, room, *shown.message)
     if shown.many:
@@ -233,7 +235,7 @@ def _draw_lines(painter: QPainter, room: QRectF, lines: Sequence[str]) -> None:
     rows = [line.partition("\t") for line in lines]
     names = max((metrics.horizontalAdvance(n) for n, tab, _ in rows if tab), default=0.0)
     gap, air = theme.unit(1.5), theme.unit(1)
-    most = room.width() * 0.6
+    most = room.width() - 2 * theme.unit(1.5)
     values = max(
         metrics.horizontalAdvance(value) + names + gap if tab else metrics.horizontalAdvance(name)
         for name, tab, value in rows

@@ -69,6 +69,14 @@ class Screen:
         self.key(name, False)
         return pressed
 
+    def repeat_keys(self, per_second: int, after_ms: int = 250) -> None:
+        """Let the server repeat keys that are held down, as keyboards usually do."""
+        core_keyboard = 0x0100
+        self._x.XkbSetAutoRepeatRate(
+            self._display, core_keyboard, after_ms, round(1000 / per_second)
+        )
+        self._x.XFlush(self._display)
+
     def click(self, x: int, y: int) -> None:
         """Give the window below the pointer the keyboard: there is no window manager."""
         self._test.XTestFakeMotionEvent(self._display, -1, x, y, ctypes.c_ulong(0))

@@ -328,7 +328,9 @@ def test_the_slide_show_goes_on_and_stops_at_the_end(viewer: Viewer, qtbot: Any,
     qtbot.waitUntil(lambda: not viewer.commands.is_on("slideshow"), timeout=20000)
 
 
-def test_a_hundred_megapixels_are_shown(viewers: Callable[..., Viewer], tmp_path: Path, painted: Wait):
+def test_a_hundred_megapixels_are_shown(
+    viewers: Callable[..., Viewer], tmp_path: Path, painted: Wait
+):
     folder = tmp_path / "huge"
     folder.mkdir()
     Image.new("1", (10_000, 10_000), 1).save(folder / "huge.png")
