@@ -12,15 +12,19 @@ from pathlib import Path
 from environment import say
 from stamp import venv_python
 
+# One process for each of a small machine's two cores; a file's tests share what they have loaded.
+_WHOLE_SUITE = ("-n", "2", "--dist", "loadfile")
+
 
 def check_commands(
     python: str, pytest_arguments: Sequence[str], cache: str | None
 ) -> dict[str, list[str]]:
     """The commands to run by the name they are reported under, in order.
 
-    `cache` is a folder for the tools' caches when the checkout cannot be written, else None.
+    Without arguments pytest runs everything, in two processes. `cache` is a folder for the tools'
+    caches when the checkout cannot be written, else None.
     """
-    pytest = [python, "-m", "pytest", *pytest_arguments]
+    pytest = [python, "-m", "pytest", *(pytest_arguments or _WHOLE_SUITE)]
     if cache:
         pytest += ["-p", "no:cacheprovider"]
     return {
