@@ -183,9 +183,12 @@ def main() -> None:
         make_pictures(folder / "pictures", options.pictures, options.edge)
         app = QApplication(sys.argv[:1])
         from app import theme
+        from app.collector import Collector
 
         theme.setup(app, "dark")
+        collector = Collector(app)  # as the window has it: no other thread collects garbage
         run(options, folder)
+        collector.stop()
 
 
 if __name__ == "__main__":
