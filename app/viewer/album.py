@@ -66,7 +66,7 @@ def matches(entry: Entry, wanted: str) -> bool:
 class Album(QObject):
     """Entries in order, and the current one.
 
-    A picture that stops to match the filter stays until one has left it.
+    A picture that stops to match the filter, or whose file has gone, stays until one has left it.
 
     Signals: listChanged() when what is shown changed; moved() when another picture is current;
     entryChanged(entry) when something about one changed.
@@ -248,7 +248,10 @@ class Album(QObject):
             before, after = self.position_of(left), self.position_of(entry)
             self.direction = 1 if after > before else -1
         self._current = entry
-        if left is not None and left.path in self.known and not matches(left, self.filter):
+        if left is not None and left.missing:
+            self._take(left)
+            self.listChanged.emit()
+        elif left is not None and left.path in self.known and not matches(left, self.filter):
             index = self._index(left)
             if index >= 0:
                 del self._shown[index]

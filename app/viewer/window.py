@@ -13,6 +13,7 @@ from PySide6.QtGui import (
     QCursor,
     QDragEnterEvent,
     QDropEvent,
+    QHideEvent,
     QKeyEvent,
     QMouseEvent,
     QPainter,
@@ -234,6 +235,11 @@ class Viewer(QWidget):
         self.listed.emit()
 
     def _changed(self, listing: Listing) -> None:
+        errors = [p for p in listing.problems if p.severity == "error"]
+        if errors and self.album.known:
+            # The folder may come back; its pictures say one by one that they are not there.
+            self.notice.problem(errors[0].sentence())
+            return
         came, _went = self.album.merge(self.judge.current_truth(listing))
         if came:
             self.survey.start_quietly("files", list(self.album.known.values()))
@@ -454,6 +460,10 @@ class Viewer(QWidget):
         self.facts.close()
         event.accept()
         self.closed.emit()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        # The window that this one belongs to takes it along without closing it.
+        self.editor.save()
 
     def menu_point(self, button: str) -> QPoint:
         """Where a menu belongs: below its button when the mouse asked, else at the pointer."""

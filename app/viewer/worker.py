@@ -76,9 +76,10 @@ class FileWorker(QObject):
             try:
                 if history is None:
                     history = History.open(self._root)
+                    problems = _news_of(history)
                 done = work(history)
                 if done is not None:
-                    problems = done.problems
+                    problems += done.problems
             except UserError as error:
                 problems = error.problems
             except Exception as error:
@@ -103,6 +104,16 @@ class FileWorker(QObject):
         self.finished.emit(outcome, context)
         if self._open == 0:
             self.idle.emit()
+
+
+def _news_of(history: History) -> tuple[Problem, ...]:
+    """What opening a history has shown: a damaged journal, a change that a crash interrupted."""
+    found = history.problems
+    if history.recovered is not None:
+        title = f"A change that was interrupted is finished now: {history.recovered.label}."
+        told = Problem(code="change_recovered", title=title, severity="warning")
+        found = (*found, told, *history.recovered.problems)
+    return found
 
 
 def _unexpected(error: Exception) -> Problem:

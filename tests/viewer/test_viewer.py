@@ -366,3 +366,33 @@ def test_the_film_strip_chooses(viewer: Viewer, painted: Wait, qtbot: Any):
     at = QPoint(round(left + 4.5 * pitch), viewer.strip.height() // 2)
     qtbot.mouseClick(viewer.strip, Qt.MouseButton.LeftButton, pos=at)
     assert name(viewer) == "pic 5.png"
+
+
+def test_a_folder_that_is_moved_away_is_told_and_may_come_back(
+    viewer: Viewer, pictures: Path, tmp_path: Path, qtbot: Any
+):
+    pictures.rename(tmp_path / "elsewhere")
+    viewer.folder.rescan()
+    qtbot.waitUntil(lambda: "does not exist" in viewer.notice.text, timeout=20000)
+    assert len(viewer.album) == 12
+    (tmp_path / "elsewhere").rename(pictures)
+    (pictures / "pic 12.png").unlink()
+    viewer.folder.rescan()
+    qtbot.waitUntil(lambda: len(viewer.album) == 11, timeout=20000)
+
+
+def test_two_viewers_on_one_folder_agree(
+    viewers: Callable[..., Viewer], pictures: Path, qtbot: Any, idle: Wait
+):
+    first, second = viewers(pictures), viewers(pictures)
+    press(second, K.Key_K, K.Key_Right)
+    press(first, K.Key_Right, K.Key_Delete)
+    idle(first)
+    idle(second)
+    qtbot.waitUntil(lambda: len(second.album) == 11, timeout=20000)
+    one = first.album.known[str(pictures / "pic 1.png")]
+    qtbot.waitUntil(lambda: one.note.mark == "keep", timeout=20000)
+    press(second, K.Key_U, K.Key_U)
+    idle(second)
+    qtbot.waitUntil(lambda: len(first.album) == 12, timeout=20000)
+    assert (pictures / "pic 2.png").exists()
