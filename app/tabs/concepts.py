@@ -55,6 +55,10 @@ class ConceptsTab(SettingsPage):
         self.background = scanner.background
         self._model = model
         self._thumbnails: ThumbnailStore | None = None
+        self._fit = QTimer(self)
+        self._fit.setSingleShot(True)
+        self._fit.setInterval(0)
+        self._fit.timeout.connect(self._fit_room)
         self._build_header()
         self.empty = self._empty_state()
         around = QVBoxLayout()
@@ -72,10 +76,6 @@ class ConceptsTab(SettingsPage):
             model.changed.connect(self._show_looks)
         self._scanner = scanner
         self.column.addWidget(self.list)
-        self._fit = QTimer(self)
-        self._fit.setSingleShot(True)
-        self._fit.setInterval(0)
-        self._fit.timeout.connect(self._fit_room)
         # What stands above the room may have grown by a line.
         self.verticalScrollBar().rangeChanged.connect(lambda *_: self._fit.start())
         self._count_changed(len(self.list.cards))
@@ -341,6 +341,7 @@ class ConceptsTab(SettingsPage):
         words = counted(self.tr("%n concept(s) in use", "", number), number)
         found = counted(self.tr("%n picture(s)", "", pictures), pictures)
         self.summary.setText(f"{words}, {found}")
+        self._fit.start()  # notes on a card come and go with what is found
 
     # --- being led here ------------------------------------------------------------
 
