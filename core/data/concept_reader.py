@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
@@ -12,13 +13,15 @@ from core.culling.notes import Note, read_notes
 from core.data import plan_notes
 from core.data.buckets import make_buckets, place
 from core.data.captions import CaptionError, captions_of
-from core.data.images import PictureError, picture_size
+from core.data.images import PictureError, may_be_transparent, picture_size
 from core.data.plan_notes import Notes, concept_name
 from core.data.scan import find_mask
 from core.data.types import ConceptSummary, Item, Placement
 from core.data.wildcards import has_choices, read_wildcards
 from core.errors import Problem
 
+# A share of the picture that nobody expects to lose to the crop.
+_MUCH_CUT = 1 / 3
 # How much a mask's shape may differ from its picture's before it is told: rounding of small ones.
 _SHAPE_TOLERANCE = 0.02
 
@@ -36,6 +39,7 @@ class _Counted:
     no_mask: list[Path] = field(default_factory=list)
     enlarged: dict[int, list[Path]] = field(default_factory=lambda: defaultdict(list))
     left_out: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    much_cut: list[Path] = field(default_factory=list)
 
 
 @dataclass
@@ -164,6 +168,16 @@ class ConceptReader:
             self.notes.add_file(plan_notes.odd_mask(mask, mask_size, size, self.index))
         return True
 
+    def _is_taken_whole(self, path: Path, mask: Path | None) -> bool:
+        """Whether a picture of a concept with masks has none, as far as its header tells."""
+        match self.concept.mask.source:
+            case "file":
+                return mask is None
+            case "alpha":
+                with contextlib.suppress(PictureError):  # whoever reads it next tells
+                    return not may_be_transparent(path)
+        return False
+
     def _captions(self, path: Path) -> tuple[tuple[str, ...], bool]:
         if self._captions_failed:
             return (self.concept.prompt.trigger.strip(),), True
@@ -189,8 +203,11 @@ class ConceptReader:
         counted.usable += 1
         if missing:
             counted.no_caption.append(path)
-        if mask is None and self.concept.mask.source == "file":
+        if self._is_taken_whole(path, mask):
             counted.no_mask.append(path)
+        bucket, resized = placed[0].bucket, placed[0].resized
+        if 1 - bucket.width * bucket.height / (resized[0] * resized[1]) > _MUCH_CUT:
+            counted.much_cut.append(path)
         if self.concept.small == "enlarge":
             for number, placement in enumerate(placed):
                 if placement.upscaled:
@@ -204,7 +221,10 @@ class ConceptReader:
             missing = counted.no_caption
             notes.append(plan_notes.missing_captions(name, index, trigger, missing, counted.usable))
         if counted.no_mask:
-            notes.append(plan_notes.missing_masks(name, index, counted.no_mask, counted.usable))
+            whole = counted.no_mask
+            notes.append(plan_notes.missing_masks(name, index, self.concept, whole, counted.usable))
+        if counted.much_cut:
+            notes.append(plan_notes.much_cut(name, index, counted.much_cut, counted.usable))
         for number in range(len(self.sides)):
             side = self._buckets[number][0].width
             if counted.enlarged[number]:

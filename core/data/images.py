@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import struct
 import threading
-import zlib
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -14,10 +12,35 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from PIL import Image, ImageChops, ImageCms, UnidentifiedImageError
 
+from core.data.headers import (
+    HEAD_BYTES,
+    PictureError,
+    check_webp_end,
+    is_webp,
+    orientation_of,
+    png_header,
+    webp_header,
+)
 from core.data.types import Placement
 
 if TYPE_CHECKING:
     import numpy as np
+
+__all__ = [
+    "MAX_PIXELS",
+    "WHITE",
+    "Color",
+    "PictureError",
+    "color_of",
+    "cut",
+    "load_mask",
+    "load_picture",
+    "load_pixels",
+    "load_with_alpha",
+    "may_be_transparent",
+    "picture_size",
+    "to_pixels",
+]
 
 MAX_PIXELS = 400_000_000
 # Pillow raises its own error above twice this; up to there `_check_size` speaks.
@@ -27,7 +50,6 @@ Color = tuple[int, int, int]
 WHITE: Color = (255, 255, 255)
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "TIFF", "GIF")
-_ORIENTATION = 0x0112
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -42,10 +64,6 @@ _LARGE_PIXELS = 40_000_000
 _one_large_at_a_time = threading.Lock()
 
 
-class PictureError(Exception):
-    """A picture cannot be used; the text is the reason in one sentence."""
-
-
 def picture_size(path: Path) -> tuple[int, int]:
     """Width and height after EXIF rotation, from the file's header alone.
 
@@ -53,14 +71,16 @@ def picture_size(path: Path) -> tuple[int, int]:
     is damaged behind its header passes.
     """
     with _reasons(path), _open(path) as file:
-        start = file.read(30)
-        if _is_webp(start):
+        start = file.read(HEAD_BYTES)
+        if is_webp(start):
             # Pillow would read the whole file.
-            size, orientation = _webp_header(file, start)
+            size, orientation = webp_header(file, start)
+        elif (found := png_header(file, start)) is not None:
+            size, orientation = found
         else:
             file.seek(0)
             image = Image.open(file, formats=_formats(start))
-            size, orientation = image.size, _orientation(image, file)
+            size, orientation = image.size, orientation_of(image, file)
         _check_size(size)
         return (size[1], size[0]) if orientation >= 5 else size
 
@@ -82,15 +102,15 @@ def load_with_alpha(
 ) -> tuple[Image.Image, Image.Image | None]:
     """As `load_picture`, and how opaque each pixel is (grey, 255 is opaque); None where all are."""
     with _reasons(path), _open(path) as file:
-        start = file.read(30)
+        start = file.read(HEAD_BYTES)
         file.seek(0)
-        if _is_webp(start):
-            _check_webp_end(file, start)
+        if is_webp(start):
+            check_webp_end(file, start)
         image = Image.open(file, formats=_formats(start))
         _check_size(image.size)
         large = image.width * image.height > _LARGE_PIXELS
         with _one_large_at_a_time if large else contextlib.nullcontext():
-            orientation = _orientation(image, file)
+            orientation = orientation_of(image, file)
             if at_least is not None and image.format in ("JPEG", "MPO"):
                 image.draft(None, at_least[::-1] if orientation >= 5 else at_least)
             image.load()
@@ -99,6 +119,17 @@ def load_with_alpha(
             if turn is None:
                 return flat, alpha
             return flat.transpose(turn), None if alpha is None else alpha.transpose(turn)
+
+
+def may_be_transparent(path: Path) -> bool:
+    """Whether a picture's header tells of transparency; all of it may be opaque all the same.
+
+    Raises PictureError as `picture_size`.
+    """
+    with _reasons(path), _open(path) as file:
+        start = file.read(HEAD_BYTES)
+        file.seek(0)
+        return bool(Image.open(file, formats=_formats(start)).has_transparency_data)
 
 
 def load_mask(path: Path) -> Image.Image:
@@ -175,6 +206,8 @@ def _reasons(path: Path) -> Iterator[None]:
     except PictureError:
         raise
     except FileNotFoundError as error:
+        if path.is_symlink():
+            raise PictureError("The file is a link to something that is not there.") from error
         raise PictureError("The file is not there any more.") from error
     except PermissionError as error:
         raise PictureError("The file may not be read; change its permissions.") from error
@@ -187,6 +220,8 @@ def _reasons(path: Path) -> Iterator[None]:
     except Exception as error:
         if "truncated" in str(error):
             raise PictureError("The file ends too early; its end is missing.") from error
+        if isinstance(error, OSError) and error.errno is not None:
+            raise PictureError(f"The file cannot be read ({error.strerror}).") from error
         text = str(error).strip().rstrip(".") or type(error).__name__
         raise PictureError(f"The file is damaged ({text}).") from error
 
@@ -213,13 +248,14 @@ def _what_else(path: Path) -> str:
         return "JPEG XL is not supported; convert the picture to PNG or JPEG."
     if start.startswith(b"8BPS"):
         return "The file is a Photoshop document; export it as PNG."
-    if start.startswith((b"\xff\xd8", b"\x89PNG", b"RIFF", b"GIF8", b"BM", b"II*", b"MM\0*")):
+    if start.startswith(_BEGINNINGS) or start[4:12] in (b"ftypavif", b"ftypavis"):
         return "The file is damaged; its header cannot be read."
     if not start.strip(b"\0"):
         return "The file holds only zeros; the disk or a download has lost it."
     return "The file is not a picture of a known format."
 
 
+_BEGINNINGS = (b"\xff\xd8", b"\x89PNG", b"RIFF", b"GIF8", b"BM", b"II*", b"MM\0*")
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
 
 
@@ -248,101 +284,6 @@ def _check_size(size: tuple[int, int]) -> None:
 def _too_large(size: str = "far too many pixels") -> str:
     limit = MAX_PIXELS // 1_000_000
     return f"The file declares {size}, more than the limit of {limit} million; scale it down."
-
-
-def _orientation(image: Image.Image, file: BinaryIO) -> int:
-    """EXIF orientation 1..8; 1 where there is none or a wrong one."""
-    if image.format == "TIFF":
-        return 1  # Pillow turns TIFF pictures by itself, size included.
-    if image.format == "PNG":
-        # PngImageFile.getexif would decode the pixels to find an eXIf chunk behind them.
-        exif = image.info.get("exif") or _exif_behind_png(file)
-        return _orientation_in(exif, image.info)
-    return _orientation_in(image.info.get("exif"), image.info)
-
-
-def _orientation_in(exif: bytes | None, info: dict) -> int:
-    if exif is None and not any(key in info for key in _EXIF_PLACES):
-        return 1
-    holder = Image.Image()
-    holder.info = {key: info[key] for key in _EXIF_PLACES if key in info}
-    if exif is not None:
-        holder.info["exif"] = exif
-    try:
-        value = holder.getexif().get(_ORIENTATION, 1)
-    except Exception:
-        # Broken metadata is no reason to refuse a picture.
-        return 1
-    return value if value in _TURNS else 1
-
-
-_EXIF_PLACES = ("Raw profile type exif", "XML:com.adobe.xmp", "xmp")
-# Enough for an eXIf chunk with a thumbnail; reading more would slow scanning down.
-_TAIL = 16384
-
-
-def _exif_behind_png(file: BinaryIO) -> bytes | None:
-    """The eXIf chunk that some programs write behind the pixels, or None."""
-    position = file.tell()
-    file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
-    tail = file.read(_TAIL)
-    file.seek(position)
-    at = tail.rfind(b"eXIf")
-    if at < 4:
-        return None
-    length = int.from_bytes(tail[at - 4 : at], "big")
-    checksum = tail[at + 4 + length : at + 8 + length]
-    if int.from_bytes(checksum, "big") != zlib.crc32(tail[at : at + 4 + length]):
-        return None
-    return tail[at + 4 : at + 4 + length]
-
-
-def _is_webp(start: bytes) -> bool:
-    return start[:4] == b"RIFF" and start[8:12] == b"WEBP"
-
-
-def _check_webp_end(file: BinaryIO, start: bytes) -> int:
-    """Where the file says that it ends. Raises PictureError when it ends before."""
-    end = int.from_bytes(start[4:8], "little") + 8
-    if os.fstat(file.fileno()).st_size < end:
-        raise PictureError("The file ends too early; its end is missing.")
-    return end
-
-
-def _webp_header(file: BinaryIO, start: bytes) -> tuple[tuple[int, int], int]:
-    """Size and orientation of a WebP file (RFC 9649) whose first 30 bytes are `start`."""
-    end = _check_webp_end(file, start)
-    kind = start[12:16]
-    if kind == b"VP8 " and start[23:26] == b"\x9d\x01\x2a":
-        width, height = struct.unpack("<HH", start[26:30])
-        return (width & 0x3FFF, height & 0x3FFF), 1
-    if kind == b"VP8L" and start[20] == 0x2F:
-        bits = int.from_bytes(start[21:25], "little")
-        return ((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1), 1
-    if kind != b"VP8X":
-        raise PictureError("The file is damaged; its header cannot be read.")
-    size = (
-        int.from_bytes(start[24:27], "little") + 1,
-        int.from_bytes(start[27:30], "little") + 1,
-    )
-    has_exif, has_xmp = start[20] & 0x08, start[20] & 0x04
-    return size, _webp_orientation(file, end) if has_exif or has_xmp else 1
-
-
-def _webp_orientation(file: BinaryIO, end: int) -> int:
-    found: dict[bytes, bytes] = {}
-    position = 12
-    while position + 8 <= end:
-        file.seek(position)
-        head = file.read(8)
-        if len(head) < 8:
-            break
-        length = int.from_bytes(head[4:8], "little")
-        if head[:4] in (b"EXIF", b"XMP ") and position + 8 + length <= end:
-            found[head[:4]] = file.read(length)
-        position += 8 + length + (length & 1)
-    info = {"xmp": found[b"XMP "]} if b"XMP " in found else {}
-    return _orientation_in(found.get(b"EXIF"), info)
 
 
 def _flatten(image: Image.Image, background: Color) -> tuple[Image.Image, Image.Image | None]:

@@ -160,6 +160,19 @@ def enlarged(name: str, index: int, side: int, pictures: Sequence[Path], count: 
     )
 
 
+def much_cut(name: str, index: int, pictures: Sequence[Path], count: int) -> Problem:
+    """The warning about a concept's pictures of which the crop leaves little."""
+    return Problem(
+        code="pictures_much_cut",
+        title=f"{len(pictures)} of {count} pictures of concept {name} are so long and thin that "
+        f"more than a third of them is cut off, such as {pictures[0].name}; cut them yourself or "
+        "set their focus point.",
+        severity="warning",
+        setting=f"concepts.{index}.path",
+        file=str(pictures[0]),
+    )
+
+
 def left_out(name: str, index: int, side: int, left: int, count: int) -> Problem:
     """The warning about how many pictures of a concept are left out for their size."""
     return Problem(
@@ -171,21 +184,24 @@ def left_out(name: str, index: int, side: int, left: int, count: int) -> Problem
     )
 
 
-def missing_masks(name: str, index: int, missing: Sequence[Path], count: int) -> Problem:
-    """The warning about a concept's pictures without masks."""
-    if len(missing) == count:
-        example = f"{missing[0].stem}{MASK_ENDING}"
-        return Problem(
-            code="masks_none",
-            title=f"Concept {name} shall be learned by masks, but there is none, such as {example} "
-            f"beside {missing[0].name}; all pictures are learned whole.",
-            severity="warning",
-            setting=f"concepts.{index}.mask.source",
+def missing_masks(
+    name: str, index: int, concept: Concept, missing: Sequence[Path], count: int
+) -> Problem:
+    """The warning about a concept's pictures without masks, or without transparency for one."""
+    what = "mask" if concept.mask.source == "file" else "transparency"
+    done = "measured" if concept.kind == "validation" else "learned"
+    if len(missing) < count:
+        title = f"{len(missing)} of {count} pictures of concept {name} have no {what}"
+    elif what == "mask":
+        title = (
+            f"Concept {name} shall be {done} by masks, but there is none, such as "
+            f"{missing[0].stem}{MASK_ENDING} beside {missing[0].name}"
         )
+    else:
+        title = f"Concept {name} shall be {done} by transparency, but no picture of it has any"
     return Problem(
-        code="masks_missing",
-        title=f"{len(missing)} of {count} pictures of concept {name} have no mask and are learned "
-        "whole.",
+        code="masks_none" if len(missing) == count else "masks_missing",
+        title=f"{title}; they are {done} whole.",
         severity="warning",
         setting=f"concepts.{index}.mask.source",
         file=str(missing[0]),

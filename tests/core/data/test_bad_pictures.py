@@ -50,6 +50,7 @@ def _reason(path: Path) -> str:
         (b"\xff\xd8", "damaged"),
         (b"\x89PNG\r\n\x1a\n", "damaged"),
         (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC"),
+        (b"\0\0\0\x20ftypavif\0\0\0\0", "damaged"),
         (b"\xff\x0a\xfa\x1f", "JPEG XL"),
         (b"8BPS\0\x01", "Photoshop"),
         (b"just words", "not a picture"),
@@ -67,6 +68,13 @@ def test_missing_file_and_folder_in_its_place(folder: Path) -> None:
     assert "not there" in _reason(folder / "gone.png")
     (folder / "dir.png").mkdir()
     _reason(folder / "dir.png")
+
+
+def test_links_that_lead_nowhere(folder: Path) -> None:
+    (folder / "dead.png").symlink_to("gone.png")
+    (folder / "loop.png").symlink_to("loop.png")
+    assert _reason(folder / "dead.png") == "The file is a link to something that is not there."
+    assert _reason(folder / "loop.png").startswith("The file cannot be read (")
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads all")

@@ -228,7 +228,7 @@ def test_odd_sizes(
     (folder / "odd.txt").write_text("x")
     plan = make_plan(make_job(), bucket_step=8)
     assert plan.items[0].size == size
-    assert _codes(plan) == ["pictures_upscaled"]
+    assert _codes(plan) == ["pictures_much_cut"] * (max(size) > 1) + ["pictures_upscaled"]
 
 
 # Where to cut
@@ -283,7 +283,8 @@ def test_masks_beside_the_pictures(
     assert plan.problems[0].file == str(folder / "c.png")
     job.concepts[0].mask.source = "alpha"
     plan = make_plan(job, bucket_step=8)
-    assert [item.mask for item in plan.items] == [None] * 3 and plan.problems == ()
+    assert [item.mask for item in plan.items] == [None] * 3
+    assert _codes(plan) == ["masks_none"]
 
 
 def test_no_mask_at_all_is_told(add_picture: AddPicture, make_job: MakeJob) -> None:
@@ -294,6 +295,40 @@ def test_no_mask_at_all_is_told(add_picture: AddPicture, make_job: MakeJob) -> N
     assert _codes(plan) == ["masks_none"]
     assert "a-masklabel.png" in plan.problems[0].title
     assert plan.problems[0].setting == "concepts.0.mask.source"
+
+
+def test_pictures_without_transparency_are_told(
+    folder: Path, add_picture: AddPicture, make_job: MakeJob
+) -> None:
+    add_picture("a.png", caption="x")
+    add_picture("held out/b.png", caption="x")
+    job = make_job()
+    job.concepts[0].mask.source = "alpha"
+    job.concepts.append(Concept(path=str(folder / "held out"), kind="validation", name="test"))
+    job.concepts[1].mask.source = "alpha"
+    plan = make_plan(job, bucket_step=8)
+    assert [p.title for p in plan.problems] == [
+        "Concept robot shall be learned by transparency, but no picture of it has any; they are "
+        "learned whole.",
+        "Concept test shall be measured by transparency, but no picture of it has any; they are "
+        "measured whole.",
+    ]
+    Image.new("RGBA", (64, 64), (1, 2, 3, 100)).save(folder / "c.png")
+    (folder / "c.txt").write_text("x")
+    first, _ = make_plan(job, bucket_step=8).problems
+    assert first.code == "masks_missing" and first.file == str(folder / "a.png")
+    assert "1 of 2 pictures of concept robot have no transparency" in first.title
+
+
+def test_pictures_that_lose_much_to_the_crop_are_told(
+    folder: Path, add_picture: AddPicture, make_job: MakeJob
+) -> None:
+    for name, width, height in (("a.png", 320, 80), ("b.png", 380, 80), ("c.png", 80, 900)):
+        add_picture(name, width, height, caption="x")
+    (problem,) = make_plan(make_job(), bucket_step=8).problems
+    assert problem.code == "pictures_much_cut" and problem.severity == "warning"
+    assert "1 of 3 pictures of concept robot" in problem.title and "c.png" in problem.title
+    assert problem.file == str(folder / "c.png")
 
 
 def test_masks_that_do_not_fit(folder: Path, add_picture: AddPicture, make_job: MakeJob) -> None:
