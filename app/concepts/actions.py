@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from PySide6.QtCore import QObject, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QGuiApplication
@@ -17,6 +18,9 @@ from app.concepts.grid import PictureGrid
 from app.concepts.model import PictureModel
 from app.icons import icon
 from core.data.captions import caption_file_of
+
+if TYPE_CHECKING:
+    from app.viewer.worker import Outcome
 
 
 class PictureActions(QObject):
@@ -32,6 +36,8 @@ class PictureActions(QObject):
         super().__init__(grid)
         self.model, self.grid, self.changes = model, grid, changes
         self.look: Look | None = None
+        self._being_written: deque[dict[Path, str]] = deque()
+        changes.finished.connect(self._changed)
 
     def do(self, what: str) -> None:
         """Do what `PictureGrid.asked` names to the selected pictures."""
@@ -81,7 +87,18 @@ class PictureActions(QObject):
             label = self.tr("Caption of %1").replace("%1", one)
             if len(files) > 1:
                 label = self.tr("Captions of %1 pictures").replace("%1", str(len(files)))
+            self._being_written.append(texts)
             self.changes.write_texts(files, label)
+
+    def _changed(self, outcome: Outcome) -> None:
+        """Give a caption that could not be written back into its editor: it is not lost."""
+        if outcome.kind != "write":
+            return
+        texts = self._being_written.popleft()
+        if not outcome.problems or len(texts) != 1:
+            return
+        ((picture, text),) = texts.items()
+        self.grid.edit_with(picture, text)
 
     def copy_captions(self, pictures: Sequence[Path]) -> None:
         """Put the pictures' captions on the clipboard, a line between two pictures."""

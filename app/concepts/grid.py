@@ -38,7 +38,7 @@ from PySide6.QtWidgets import (
 
 from app import theme
 from app.concepts.model import PictureModel
-from app.concepts.tiles import TileDelegate, tile_shape
+from app.concepts.tiles import CaptionEditor, TileDelegate, tile_shape
 from app.thumbnails import ThumbnailStore
 
 Index = QModelIndex | QPersistentModelIndex
@@ -89,6 +89,7 @@ class PictureGrid(QAbstractItemView):
         self._ask.timeout.connect(self._request)
         self.verticalScrollBar().valueChanged.connect(lambda: self._ask.start())
         store.ready.connect(self._thumbnail_ready)
+        pictures.startingAnew.connect(self._commit)
         pictures.modelAboutToBeReset.connect(self._keep_place)
         self.setModel(pictures)
         pictures.modelReset.connect(self._find_place)
@@ -128,6 +129,17 @@ class PictureGrid(QAbstractItemView):
             flag = QItemSelectionModel.SelectionFlag.NoUpdate
             self.selectionModel().setCurrentIndex(self.pictures.index(row), flag)
             self.scrollTo(self.pictures.index(row))
+
+    def edit_with(self, path: Path, text: str) -> None:
+        """Open the editor of a picture's caption with a text that is not in its file."""
+        row = self.pictures.row_of(path)
+        if row < 0:
+            return
+        self.select([path])
+        self.edit(self.pictures.index(row))
+        for editor in self.viewport().findChildren(CaptionEditor):
+            if editor.isVisible():
+                editor.start(text)
 
     # --- shape ------------------------------------------------------------
 
@@ -170,6 +182,12 @@ class PictureGrid(QAbstractItemView):
 
     def _cell_height(self) -> int:
         return self.tiles.shape.cell.height()
+
+    def _commit(self) -> None:
+        """Keep what is being typed."""
+        for editor in self.viewport().findChildren(CaptionEditor):
+            if editor.isVisible():
+                self.commitData(editor)
 
     def _keep_place(self) -> None:
         self._kept = (self.selected(), self.current(), self._first_visible())

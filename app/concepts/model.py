@@ -44,10 +44,12 @@ class PictureModel(QAbstractListModel):
 
     countsChanged(): how many pictures each filter has changed.
     captionEdited(path, text): a caption was changed in place.
+    startingAnew(): all rows are about to be exchanged; what is being edited must be kept now.
     """
 
     countsChanged = Signal()
     captionEdited = Signal(object, str)
+    startingAnew = Signal()
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -126,6 +128,18 @@ class PictureModel(QAbstractListModel):
         self.countsChanged.emit()
         if (self.is_narrowed() or self._sort != "name") and not self._settle.isActive():
             self._settle.start()
+
+    def merge(self, news: Iterable[PictureFacts]) -> None:
+        """As `update`, with facts that were read from files: what decoding and comparing found
+        out about the same files in the meantime stays."""
+        self.update([self._with_findings(facts) for facts in news])
+
+    def _with_findings(self, facts: PictureFacts) -> PictureFacts:
+        old = self._facts.get(facts.path)
+        if old is None or (old.bytes, old.modified) != (facts.bytes, facts.modified):
+            return facts
+        problem = facts.problem or (old.problem if old.size and facts.size else "")
+        return replace(facts, problem=problem, group=max(facts.group, old.group))
 
     def change(self, path: Path, **fields: Any) -> None:
         """Set some fields of one picture's facts at once."""
@@ -211,6 +225,7 @@ class PictureModel(QAbstractListModel):
         changes = len(gone) + len(come)
         many = changes > _ONE_BY_ONE or changes * len(new) > _ROW_STEPS
         if not same_order or many:
+            self.startingAnew.emit()
             self.beginResetModel()
             self._take(new)
             self.endResetModel()

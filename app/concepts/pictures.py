@@ -255,7 +255,7 @@ class PicturesPage(QWidget):
         changed = [f.path for f in facts if _replaced(self.model.of(f.path), f)]
         for path in changed:
             self.store.forget(path)
-        self.model.update(facts)
+        self.model.merge(facts)
 
     def _read(self, error: object) -> None:
         paths = tuple(self.model.facts())

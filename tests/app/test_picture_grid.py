@@ -567,6 +567,49 @@ def test_sides_as_planning_counts_them() -> None:
     assert sides_of(Concept(kind="validation"), 512, "384", 64) == (512,)
 
 
+def test_what_decoding_found_survives_reading(room: Room, folder: Path) -> None:
+    (folder / "torn.png").write_bytes((folder / "p 0.png").read_bytes()[:300])
+    page = room.open(folder)
+    assert room.facts("torn.png").problem
+    page.refresh()
+    room.settle()
+    assert room.facts("torn.png").problem
+    (folder / "torn.png").write_bytes((folder / "p 0.png").read_bytes())
+    page.refresh()
+    room.settle()
+    assert not room.facts("torn.png").problem
+
+
+def test_a_caption_that_cannot_be_written_is_told(room: Room, folder: Path, qtbot: Any) -> None:
+    room.open(folder)
+    (folder / "p 3.txt").mkdir()
+    room.choose("p 3.png")
+    editor = room.edit()
+    qtbot.keyClicks(editor, "lost?")
+    qtbot.keyClick(editor, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
+    room.settle()
+    assert room.page.said.kind() == "error"
+    assert "p 3.txt" in room.page.said.text()
+    assert room.facts("p 3.png").text == ""
+    open_again = [e for e in room.page.grid.findChildren(CaptionEditor) if e.isVisible()]
+    assert [e.exact_text() for e in open_again] == ["lost?"]
+    (folder / "p 3.txt").rmdir()
+    qtbot.keyClick(open_again[0], Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
+    room.settle()
+    assert (folder / "p 3.txt").read_text() == "lost?"
+
+
+def test_what_is_being_typed_survives_a_new_order(room: Room, folder: Path, qtbot: Any) -> None:
+    os.utime(folder / "p 5.png", (2_000_000_000, 2_000_000_000))
+    page = room.open(folder)
+    room.choose("p 1.png")
+    qtbot.keyClicks(room.edit(), ", half done")
+    page.model.set_sort("date")
+    assert room.names()[0] == "p 5.png"
+    room.settle()
+    assert (folder / "p 1.txt").read_text() == "a red robot, half done"
+
+
 def test_reading_again_keeps_what_did_not_change(folder: Path) -> None:
     look = Look(Concept(path=str(folder)), (64,), 64)
     found: dict[Path, PictureFacts] = {}
