@@ -21,6 +21,7 @@ from PySide6.QtCore import (
 )
 from PySide6.QtGui import (
     QContextMenuEvent,
+    QHideEvent,
     QKeyEvent,
     QKeySequence,
     QMouseEvent,
@@ -216,7 +217,6 @@ class PictureGrid(QAbstractItemView):
     def _request(self) -> None:
         """Ask for the thumbnails that are or soon will be seen, and for no others."""
         if not self.isVisible():
-            self.store.cancel_all()
             return
         edge = self.tiles.wanted_edge(self.devicePixelRatioF())
         near, seen = self.visible_rows(1.0), self.visible_rows()
@@ -339,6 +339,10 @@ class PictureGrid(QAbstractItemView):
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         self._lay_out()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        super().hideEvent(event)
+        self.store.cancel_all()
 
     def showEvent(self, event: QEvent) -> None:  # type: ignore[override]
         super().showEvent(event)  # type: ignore[arg-type]
