@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, QTimer, Signal
@@ -27,8 +28,16 @@ class Filmstrip(QWidget):
     chosen = Signal(object)
     turned = Signal(int)
 
-    def __init__(self, album: Album, store: ThumbnailStore, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        album: Album,
+        store: ThumbnailStore,
+        is_busy: Callable[[], bool] = lambda: False,
+        parent: QWidget | None = None,
+    ) -> None:
+        """is_busy tells that pictures for the screen are still being decoded."""
         super().__init__(parent)
+        self._is_busy = is_busy
         self._album, self._store = album, store
         self._hover = -1
         self._wheel = 0.0
@@ -86,6 +95,9 @@ class Filmstrip(QWidget):
 
     def _request(self) -> None:
         """Have the visible thumbnails made, those nearest to the current one first."""
+        if self._is_busy():
+            self._pause.start()
+            return
         current = self._album.position
         edge = round(self._edge() * self.devicePixelRatioF())
         shown = [

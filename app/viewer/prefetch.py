@@ -6,8 +6,10 @@ decoded, so that no key press ever waits behind pictures that were passed by.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import os
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
@@ -22,6 +24,7 @@ from app.viewer.decode import Picture, fitting
 AHEAD, BEHIND = 6, 2
 BUDGET_MB = 512
 LOW_EDGE = 640
+NICER = 2
 
 
 class Stage(enum.IntEnum):
@@ -64,6 +67,14 @@ def around(
     order += [-n for n in range(2, behind + 1)]
     found = (position + direction * step for step in order)
     return [p for p in found if 0 <= p < count]
+
+
+def _give_way() -> None:
+    """Let the window's thread go a little before this one where there are too few cores."""
+    if sys.platform == "linux":
+        own = threading.get_native_id()
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, own, os.getpriority(os.PRIO_PROCESS, own) + NICER)
 
 
 class Loader(QObject):
@@ -198,6 +209,7 @@ class Loader(QObject):
     # --- in the threads ------------------------------------------------------
 
     def _work(self) -> None:
+        _give_way()
         while True:
             with self._lock:
                 while not self._queue and not self._closed:

@@ -84,7 +84,7 @@ class Viewer(QWidget):
         self.describer = Describer(self.album, self.facts, self)
         self.panes = Panes(self._shown, self)
         self.nav = Navigator(self.album, self.loader, self.panes, self)
-        self.strip = Filmstrip(self.album, self.store, self)
+        self.strip = Filmstrip(self.album, self.store, lambda: not self.loader.is_idle(), self)
         self.notice = Notice(self)
         self.survey = Survey(self)
         self.commands = Commands(self)
