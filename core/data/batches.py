@@ -21,9 +21,13 @@ from itertools import accumulate
 from core.config.job import Job
 from core.data.augment import versions
 from core.data.captions import augment_caption, choose_caption, settled_caption
+from core.data.captions import lasting_captions as captions_that_last
 from core.data.seeds import stable_order, stable_seed
 from core.data.types import Batch, Bucket, Draw, Item, Pace, Plan
 
+# An SD1.x embedding takes 236 KB; more captions than these would fill a disk with what the
+# encoder makes in milliseconds.
+LASTING_AT_MOST = 4096
 # Keep the random streams of one seed apart.
 _ORDER_IN_CONCEPT, _ORDER_IN_BUCKET, _ORDER_OF_BATCHES, _CHOICE, _AUGMENT = range(1, 6)
 _VARIANT, _VALIDATION = 6, 7
@@ -102,6 +106,18 @@ def draw_of(plan: Plan, job: Job, epoch: int, item: Item, repeat: int) -> Draw:
     if count > 1:
         variant = stable_seed(seed, _VARIANT, epoch, item.id, repeat) % count
     return Draw(item, repeat, caption, variant)
+
+
+def lasting_captions(plan: Plan, job: Job) -> list[str]:
+    """Every caption that some steps or measurements show exactly so, each once."""
+    captions: dict[str, None] = {}
+    for item in plan.items:
+        captions |= dict.fromkeys(
+            captions_that_last(item.captions, job.concepts[item.concept].caption)
+        )
+    for batch in validation_batches(plan, job):
+        captions |= dict.fromkeys(draw.caption for draw in batch.draws)
+    return list(captions)
 
 
 def locate(plan: Plan, job: Job, global_step: int) -> tuple[int, int]:

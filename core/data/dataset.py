@@ -17,6 +17,7 @@ from core.data.cache import FileDigests, TensorCache, latent_cache
 from core.data.encoding import Encoder, Pixels, Prepared
 from core.data.images import PictureError
 from core.data.plan import NAMED_AT_MOST, unreadable_picture, without
+from core.data.plan_notes import black_mask
 from core.data.preparing import Progress, warn
 from core.data.text import TextStore, prepare_text
 from core.data.types import Item, Plan
@@ -367,16 +368,3 @@ class _Filling:
             self._bad_files.add(item.path)
             if len(self._bad_files) <= NAMED_AT_MOST:
                 warn(self.emit, problem)
-
-
-def black_mask(item: Item) -> Problem:
-    """The warning about a picture of which nothing would be learned."""
-    return Problem(
-        code="mask_black",
-        title=f"{item.path.name} is left out: its mask is black all over its crop, so that "
-        "nothing of it would be learned.",
-        hint="Mend the mask, or give the part outside it some weight.",
-        severity="warning",
-        setting=f"concepts.{item.concept}.mask.source",
-        file=str(item.mask or item.path),
-    )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from core.config.concepts import Concept
 from core.data.scan import MASK_ENDING
-from core.data.types import Bucket
+from core.data.types import Bucket, Item
 from core.errors import Problem
 
 # So many files are named one by one for each kind of trouble; the rest is only counted.
@@ -90,6 +90,19 @@ def unreadable_mask(mask: Path, picture: Path, reason: str, concept: int) -> Pro
         severity="warning",
         setting=f"concepts.{concept}.mask.source",
         file=str(mask),
+    )
+
+
+def black_mask(item: Item) -> Problem:
+    """The warning about a picture of which nothing would be learned."""
+    return Problem(
+        code="mask_black",
+        title=f"{item.path.name} is left out: its mask is black all over its crop, so that "
+        "nothing of it would be learned.",
+        hint="Mend the mask, or give the part outside it some weight.",
+        severity="warning",
+        setting=f"concepts.{item.concept}.mask.source",
+        file=str(item.mask or item.path),
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.data.scan import StopCheck, ask_stop
+from core.data.tags import split_tags
 from core.data.tokens import CHUNK, count_tokens
 from core.data.types import Bucket, Item
 
@@ -52,10 +53,11 @@ class Statistics:
 
     smallest, largest: (width, height) by area; median_pixels: the middle picture's area.
     aspects: number of the bin (see `aspect_of_bin`) -> pictures. captions: all alternatives;
-    captions_missing: pictures without one; tokens: length in tokens without start and end ->
-    captions; long_captions: those above `CHUNK`, longest first, at most NAMED_AT_MOST of
-    captions_long. tags: comma-separated part -> pictures that have it, most frequent first;
-    tags_rare_left_out: there were too many different ones to count the rare ones exactly.
+    captions_missing: pictures without one; upscaled: pictures enlarged at some resolution; tokens:
+    length in tokens without start and end -> captions; long_captions: those above `CHUNK`, longest
+    first, at most NAMED_AT_MOST of captions_long. tags: comma-separated part -> pictures that have
+    it, most frequent first; tags_rare_left_out: there were too many different ones to count the
+    rare ones exactly.
     """
 
     pictures: int = 0
@@ -92,9 +94,8 @@ def aspect_of_bin(number: int) -> float:
 
 
 def tags_of(caption: str) -> list[str]:
-    """The comma-separated parts of a caption, trimmed, each once, in their order."""
-    parts = (" ".join(part.split()) for part in caption.split(","))
-    return list(dict.fromkeys(part for part in parts if part))
+    """The tags of a caption, their spaces single, each once, in their order."""
+    return list(dict.fromkeys(" ".join(tag.split()) for tag in split_tags(caption)))
 
 
 class Accumulator:
@@ -108,9 +109,10 @@ class Accumulator:
         self._known_lengths: dict[str, int] = {}
         self._waiting: list[tuple[Path, str]] = []
         self._seen: set[Path] = set()
+        self._enlarged: set[Path] = set()
         self._pixels = array("Q")
         self._smallest = self._largest = (0, 0)
-        self._upscaled = self._missing = self._captions = self._long = 0
+        self._missing = self._captions = self._long = 0
         self.skipped = 0
         self._aspects: Counter[int] = Counter()
         self._buckets: dict[Bucket, list[float]] = {}
@@ -127,6 +129,8 @@ class Accumulator:
         row[0] += 1
         row[1] += 1 - placement.bucket.width * placement.bucket.height / (width * height)
         row[2] += placement.upscaled
+        if placement.upscaled:
+            self._enlarged.add(item.path)
         if item.path in self._seen:
             return
         self._seen.add(item.path)
@@ -152,7 +156,6 @@ class Accumulator:
         if pixels > self._largest[0] * self._largest[1]:
             self._largest = item.size
         self._pixels.append(pixels)
-        self._upscaled += item.placement.upscaled
         self._aspects[aspect_bin(item.size)] += 1
 
     def _count_waiting(self) -> None:
@@ -181,7 +184,7 @@ class Accumulator:
             smallest=self._smallest,
             largest=self._largest,
             median_pixels=ordered[len(ordered) // 2] if ordered else 0,
-            upscaled=self._upscaled,
+            upscaled=len(self._enlarged),
             aspects=dict(sorted(self._aspects.items())),
             buckets=tuple(
                 BucketShare(bucket, int(row[0]), row[1] / row[0], int(row[2]))
@@ -201,17 +204,18 @@ def statistics_of(
     items: Iterable[Item],
     *,
     skipped: int = 0,
+    count: Callable[[Sequence[str]], list[int]] = count_tokens,
     progress: Progress | None = None,
     check_stop: StopCheck | None = None,
     partly: Callable[[Statistics], object] | None = None,
 ) -> Statistics:
     """The statistics of a concept's items (of a Plan, training and validation alike).
 
-    `partly` gets what was counted so far a few times a second, `progress(done, total)` the
-    number of items. Raises Stopped when `check_stop` says so.
+    count: see Accumulator. `partly` gets what was counted so far a few times a second,
+    `progress(done, total)` the number of items. Raises Stopped when `check_stop` says so.
     """
     items = list(items)
-    counted = Accumulator()
+    counted = Accumulator(count)
     counted.skipped = skipped
     told = time.monotonic()
     for number, item in enumerate(items):

@@ -8,18 +8,14 @@ from collections.abc import Sequence
 import torch
 
 from core.config.job import Job
-from core.data.batches import validation_batches
+from core.data.batches import LASTING_AT_MOST, lasting_captions
 from core.data.cache import TensorCache, text_cache, text_key
-from core.data.captions import lasting_captions as captions_that_last
 from core.data.preparing import Progress, on_cpu, warn
 from core.data.types import Plan
 from core.families.base import LoadedModel
 from core.training.control import Control, Emit
 
 KEEP_BYTES = 512 * 2**20
-# An SD1.x embedding takes 236 KB; more captions than these would fill a disk with what the
-# encoder makes in milliseconds.
-_LASTING_AT_MOST = 4096
 _GPU_BATCH = 16
 _LENGTHS_AT_MOST = 100_000
 
@@ -130,7 +126,7 @@ def prepare_text(
     """
     cache = cache or text_cache()
     lasting = lasting_captions(plan, job)
-    if len(lasting) > _LASTING_AT_MOST:
+    if len(lasting) > LASTING_AT_MOST:
         return TextStore(model, cache, keep_bytes=keep_bytes)
     store = TextStore(model, cache, frozenset(lasting), keep_bytes)
     progress = Progress(emit, len(lasting), "Reading captions")
@@ -144,15 +140,3 @@ def prepare_text(
     if cache.problem is not None:
         warn(emit, cache.problem)
     return store
-
-
-def lasting_captions(plan: Plan, job: Job) -> list[str]:
-    """Every caption that some steps or measurements show exactly so, each once."""
-    captions: dict[str, None] = {}
-    for item in plan.items:
-        captions |= dict.fromkeys(
-            captions_that_last(item.captions, job.concepts[item.concept].caption)
-        )
-    for batch in validation_batches(plan, job):
-        captions |= dict.fromkeys(draw.caption for draw in batch.draws)
-    return list(captions)

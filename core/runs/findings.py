@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from core.config.job import Job
@@ -189,20 +189,21 @@ def duplicate_problems(job: Job, found: Duplicates) -> list[Problem]:
     return problems
 
 
-def decoding_problems(found: Duplicates, items: Iterable[Item], known: set[str]) -> list[Problem]:
-    """Warnings about pictures whose header is right and whose pixels are not.
+def decoding_problems(
+    found: Duplicates, masks: Mapping[int, Problem], items: Iterable[Item]
+) -> list[Problem]:
+    """Warnings about pictures whose header is right and whose pixels are not, or whose masks.
 
-    known: files that are complained about already.
+    masks: id of the item -> what is wrong with its mask.
     """
-    concept_of = {item.path: item.concept for item in items}
+    by_path = {item.path: item for item in items if item.path in found.unreadable}
     bad = [
-        (path, reason)
-        for path, reason in found.unreadable.items()
-        if path in concept_of and str(path) not in known
+        unreadable_picture(path, found.unreadable[path], item.concept)
+        for path, item in by_path.items()
     ]
-    problems = [
-        unreadable_picture(path, reason, concept_of[path]) for path, reason in bad[:NAMED_AT_MOST]
-    ]
+    # A picture that is trained at several resolutions is told once.
+    bad += dict.fromkeys(masks.values())
+    problems = bad[:NAMED_AT_MOST]
     if len(bad) > NAMED_AT_MOST:
         title = f"{len(bad) - NAMED_AT_MOST} more pictures cannot be used and are left out."
         problems.append(Problem(code="picture_unreadable", title=title, severity="warning"))

@@ -6,9 +6,12 @@ No weights are read and no torch is loaded.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 from core.config.job import Job
+from core.data.tokens import count_tokens
 from core.errors import UserError
 from core.families.base import BaseModelFile
 from core.families.detect import weight_files
@@ -17,6 +20,7 @@ from core.families.header import read_header
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 ATTENTION = (".to_q", ".to_k", ".to_v", ".to_out.0")
 _FEED_FORWARD = (".ff.net.0.proj", ".ff.net.2", ".proj_in", ".proj_out")
+_VOCABULARIES = ("tokenizer.json", "vocab.json")
 _TEXT = (".q_proj", ".k_proj", ".v_proj", ".out_proj", ".fc1", ".fc2")
 
 
@@ -53,6 +57,43 @@ def layers_of(base: BaseModelFile, components: tuple[str, ...] = ("unet", "text"
                 module = name.removeprefix(prefix).removesuffix(".weight")
                 found.append(Layer(component, module, shape))
     return found
+
+
+@dataclass(frozen=True)
+class EncodedShape:
+    """What pictures and captions become: channels of the latents, pixels per latent along a side,
+    and numbers per token. The defaults are SD1.x."""
+
+    channels: int = 4
+    scale: int = 8
+    text_width: int = 768
+
+
+def encoded_shape(layers: Iterable[Layer]) -> EncodedShape:
+    """The shapes by a model's layers, those of SD1.x where the layers don't tell."""
+    shape, halvings = EncodedShape(), 0
+    for one in layers:
+        if one.component == "vae" and one.name.startswith("encoder.") and len(one.shape) == 4:
+            # The VAE halves the size with each of its downsamplers.
+            halvings += ".downsample" in one.name
+        if one.component == "vae" and one.name == "decoder.conv_in":
+            shape = replace(shape, channels=one.shape[1])
+        if one.component == "text" and one.name.endswith("token_embedding"):
+            shape = replace(shape, text_width=one.shape[1])
+    return replace(shape, scale=2**halvings) if halvings else shape
+
+
+def tokens_of(base: BaseModelFile | None) -> Callable[[Sequence[str]], list[int]]:
+    """What counts the tokens of captions for a base model: its own tokenizer where its folder has
+    a good one, else that of Stable Diffusion 1.x."""
+    folder = base.path / "tokenizer" if base is not None else None
+    if folder is None or not any((folder / name).is_file() for name in _VOCABULARIES):
+        return count_tokens
+    try:
+        count_tokens([""], folder)
+    except UserError:
+        return count_tokens  # loading the model will tell
+    return partial(count_tokens, tokenizer_folder=folder)
 
 
 def lora_weights(job: Job, base: BaseModelFile) -> int:

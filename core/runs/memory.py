@@ -4,7 +4,8 @@ How it is estimated, in bytes on the device that trains:
 
 - weights: every weight of UNet and text encoder in `model.dtype` (automatic: that of the
   calculation). The text encoder counts whether or not it is trained. The VAE is added on the
-  processor, where it stays; on a GPU it leaves before the first step.
+  processor, where it stays; on a GPU it leaves before the first step, unless the steps encode
+  pictures.
 - lora: each LoRA weight in float32 as weight, gradient and optimizer moments (AdamW two, 8-bit
   half a one, Prodigy four), and once more with EMA.
 - activations: what the backward pass needs of the forward pass of one micro-batch at the largest
@@ -17,8 +18,8 @@ How it is estimated, in bytes on the device that trains:
   for gradients in flight.
 - sampling: decoding one sample picture, which begins when the activations are gone: so the
   larger of both counts.
-- rest: the libraries and their working space. On the processor also the latents that are held in
-  memory.
+- rest: the libraries and their working space. On the processor also the latents and embeddings
+  that are held in memory.
 
 `python -m tests.benchmarks.memory` compares it with what runs report; expect it to be right to
 about a third.
@@ -36,18 +37,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.config.job import Job
-from core.data.estimate import latent_cache_bytes
+from core.data.augment import versions
+from core.data.estimate import latent_cache_bytes, text_cache_bytes
 from core.data.tokens import CHUNK
 from core.data.types import Bucket, Plan
 from core.errors import UserError
 from core.families.base import BaseModelFile
-from core.runs.layers import ATTENTION, BYTES, Layer, is_adapted, layers_of, lora_weights
+from core.runs.layers import (
+    ATTENTION,
+    BYTES,
+    Layer,
+    encoded_shape,
+    is_adapted,
+    layers_of,
+    lora_weights,
+    tokens_of,
+)
 
 # Moments of the optimizer per LoRA weight, each float32 like the weight itself.
 MOMENTS = {"adamw": 2.0, "adamw_8bit": 0.5, "prodigy": 4.0}
-_LATENT_SCALE = 8
 _CPU_REST, _GPU_REST = 610_000_000, 900_000_000
-_MOST_LATENTS = 2**30
+_MOST_LATENTS, _MOST_TEXTS = 2**30, 2**29
 _IN_FLIGHT = 1.1
 # The share of the adapted layers' inputs that nothing else keeps.
 _INPUTS_KEPT = 0.5
@@ -94,13 +104,16 @@ def memory_need(job: Job, base: BaseModelFile, plan: Plan, on_gpu: bool) -> Memo
         precision = "bfloat16" if on_gpu else "float32"
     calculated = BYTES[precision]
     stored = calculated if job.model.dtype == "auto" else BYTES[job.model.dtype]
-    kept = ("unet", "text") if on_gpu else ("unet", "text", "vae")
+    kept = ("unet", "text") if on_gpu and not _encodes_at_steps(job) else ("unet", "text", "vae")
     weights = sum(math.prod(one.shape) for one in layers if one.component in kept) * stored
     copies = 2 + MOMENTS[training.optimizer] + training.ema.enabled
-    rest = _GPU_REST if on_gpu else _CPU_REST + min(_MOST_LATENTS, latent_cache_bytes(plan, job))
-    scale = _latent_scale(layers)
+    rest, shape = _GPU_REST if on_gpu else _CPU_REST, encoded_shape(layers)
+    if not on_gpu:
+        latents = latent_cache_bytes(plan, job, shape.channels, shape.scale)
+        texts = text_cache_bytes(plan, job, shape.text_width, tokens_of(base))
+        rest += min(_MOST_LATENTS, latents) + min(_MOST_TEXTS, texts)
     area = max((_area(bucket) for bucket in plan.buckets), default=training.resolution**2)
-    positions = area / scale**2
+    positions = area / shape.scale**2
     one = _activations(layers, job, positions, calculated)
     batch = min(training.batch_size, max(plan.buckets.values(), default=1))
     return MemoryNeed(
@@ -113,20 +126,12 @@ def memory_need(job: Job, base: BaseModelFile, plan: Plan, on_gpu: bool) -> Memo
     )
 
 
+def _encodes_at_steps(job: Job) -> bool:
+    return any(c.enabled and versions(c.image) == 0 for c in job.concepts if c.kind != "validation")
+
+
 def _area(bucket: Bucket) -> int:
     return bucket.width * bucket.height
-
-
-def _latent_scale(layers: list[Layer]) -> int:
-    """Pixels per latent: the VAE halves the size with each of its downsamplers."""
-    halvings = sum(
-        one.component == "vae"
-        and one.name.startswith("encoder.")
-        and (".downsample" in one.name)
-        and len(one.shape) == 4
-        for one in layers
-    )
-    return 2**halvings if halvings else _LATENT_SCALE
 
 
 def _activations(layers: list[Layer], job: Job, positions: float, size: int) -> float:

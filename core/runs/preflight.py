@@ -14,8 +14,9 @@ from pathlib import Path
 
 from core.config.job import Job
 from core.data.duplicates import Duplicates, find_duplicates
-from core.data.estimate import latent_cache_bytes
-from core.data.plan import make_plan
+from core.data.estimate import latent_cache_bytes, text_cache_bytes
+from core.data.masks import unusable_masks
+from core.data.plan import make_plan, without
 from core.data.statistics import Statistics, statistics_of
 from core.data.types import ConceptSummary, Item, Plan
 from core.errors import Problem, Severity, UserError, fail
@@ -32,7 +33,14 @@ from core.runs.findings import (
     located,
     memory_problems,
 )
-from core.runs.layers import BYTES, lora_weights
+from core.runs.layers import (
+    BYTES,
+    EncodedShape,
+    encoded_shape,
+    layers_of,
+    lora_weights,
+    tokens_of,
+)
 from core.runs.memory import MOMENTS, MemoryNeed, gpu_driver_here, memory_need
 from core.runs.units import human_size
 
@@ -50,7 +58,7 @@ class DiskNeed:
     """Bytes that a run will write, estimated.
 
     lora: one LoRA file; checkpoints: how many (0 when it depends on minutes); states: all kept
-    ones; samples: all pictures; cache: latents in the cache folder.
+    ones; samples: all pictures; cache: latents and embeddings of captions in the cache folder.
     """
 
     lora: int
@@ -68,7 +76,8 @@ class DiskNeed:
 @dataclass(frozen=True)
 class ConceptReport:
     """What was found of one concept. duplicates_exact, duplicates_near: pictures of it that are
-    in a group of such; undecodable: pictures whose pixels cannot be read."""
+    in a group of such; undecodable: those of the skipped ones whose header is right, but whose
+    pixels or mask cannot be used. All three are known when duplicates were looked for."""
 
     summary: ConceptSummary
     statistics: Statistics
@@ -122,8 +131,33 @@ def preflight(
     step = base.bucket_step if base else _FAMILY_STEP
     tell("pictures")
     plan = make_plan(job, bucket_step=step, progress=progress, check_stop=check_stop)
+    found = _planned(job, base, plan, problems, runs)
+    if partly is not None:
+        partly(found)
+    tell("captions")
+    found = _with_statistics(job, found, progress, check_stop)
+    if partly is not None:
+        partly(found)
     items = [*plan.items, *plan.validation]
-    problems += located(plan.problems, items)
+    if items and (duplicates is True or len(items) <= duplicates):
+        tell("duplicates")
+        same = find_duplicates(plan, progress=progress, check_stop=check_stop)
+        masks = unusable_masks(items, job.concepts, check_stop)
+        bad = {item.id for item in items if item.path in same.unreadable} | masks.keys()
+        if bad:
+            # Training finds them unusable too, and goes on without.
+            problems += decoding_problems(same, masks, items)
+            found = _planned(job, base, without(plan, bad), problems, runs)
+            found = _with_statistics(job, found, None, check_stop)
+        found = _with_duplicates(job, found, [item for item in items if item.id in bad], same)
+    return found
+
+
+def _planned(
+    job: Job, base: BaseModelFile | None, plan: Plan, problems: list[Problem], runs: Path | None
+) -> Preflight:
+    """What follows from a plan: its problems beside those given, and what the run needs."""
+    problems = [*problems, *located(plan.problems, [*plan.items, *plan.validation])]
     problems += fitting_problems(job, base, plan)
     problems += _output_problems(job)
     disk = disk_need(job, base, plan) if base else None
@@ -136,18 +170,7 @@ def preflight(
         memory = memory_need(job, base, plan, gpu)
         problems += memory_problems(job, memory, device) if memory else []
     needed = time_need(measured_speed(job, runs), plan, samples_drawn(job, plan))
-    found = Preflight(base, plan, disk, _sorted(problems), (), needed, memory)
-    if partly is not None:
-        partly(found)
-    tell("captions")
-    found = _with_statistics(job, found, items, progress, check_stop)
-    if partly is not None:
-        partly(found)
-    if items and (duplicates is True or len(items) <= duplicates):
-        tell("duplicates")
-        same = find_duplicates(plan, progress=progress, check_stop=check_stop)
-        found = _with_duplicates(job, found, items, same)
-    return found
+    return Preflight(base, plan, disk, _sorted(problems), (), needed, memory)
 
 
 def _sorted(problems: list[Problem]) -> tuple[Problem, ...]:
@@ -158,19 +181,20 @@ def _sorted(problems: list[Problem]) -> tuple[Problem, ...]:
 def _with_statistics(
     job: Job,
     found: Preflight,
-    items: list[Item],
     progress: Progress | None,
     check_stop: StopCheck | None,
 ) -> Preflight:
     problems = list(found.problems)
     reports = []
     by_concept: dict[int, list[Item]] = {}
-    for item in items:
+    plan = found.plan
+    for item in (*plan.items, *plan.validation) if plan else ():
         by_concept.setdefault(item.concept, []).append(item)
-    for summary in found.plan.concepts if found.plan else ():
+    for summary in plan.concepts if plan else ():
         statistics = statistics_of(
             by_concept.get(summary.index, []),
             skipped=summary.skipped,
+            count=tokens_of(found.base),
             progress=progress,
             check_stop=check_stop,
         )
@@ -179,15 +203,8 @@ def _with_statistics(
     return replace(found, problems=_sorted(problems), concepts=tuple(reports))
 
 
-def _with_duplicates(job: Job, found: Preflight, items: list[Item], same: Duplicates) -> Preflight:
-    known = {p.file for p in found.problems if p.code == "picture_unreadable"}
-    problems = [
-        *found.problems,
-        *decoding_problems(same, items, known),
-        *duplicate_problems(job, same),
-    ]
-    undecodable = set(same.unreadable)
-    of_concept = {(item.concept, item.path) for item in items if item.path in undecodable}
+def _with_duplicates(job: Job, found: Preflight, bad: list[Item], same: Duplicates) -> Preflight:
+    of_concept = {(item.concept, item.path) for item in bad}
     reports = []
     for report in found.concepts:
         index = report.summary.index
@@ -202,6 +219,7 @@ def _with_duplicates(job: Job, found: Preflight, items: list[Item], same: Duplic
                 undecodable=sum(concept == index for concept, _ in of_concept),
             )
         )
+    problems = [*found.problems, *duplicate_problems(job, same)]
     return replace(found, problems=_sorted(problems), concepts=tuple(reports), duplicates=same)
 
 
@@ -329,7 +347,16 @@ def disk_need(job: Job, base: BaseModelFile, plan: Plan) -> DiskNeed:
         if spec.enabled and spec.prompt.strip()
     )
     samples = int(pixels * _SAMPLE_BYTES_PER_PIXEL * _sampled(job, plan))
-    return DiskNeed(lora, checkpoints, states, samples, latent_cache_bytes(plan, job))
+    return DiskNeed(lora, checkpoints, states, samples, _cache_bytes(job, base, plan))
+
+
+def _cache_bytes(job: Job, base: BaseModelFile, plan: Plan) -> int:
+    try:
+        shape = encoded_shape(layers_of(base, ("text", "vae")))
+    except (UserError, OSError):
+        shape = EncodedShape()
+    latents = latent_cache_bytes(plan, job, shape.channels, shape.scale)
+    return latents + text_cache_bytes(plan, job, shape.text_width, tokens_of(base))
 
 
 def samples_drawn(job: Job, plan: Plan) -> int:

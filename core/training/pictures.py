@@ -8,11 +8,12 @@ from pathlib import Path
 
 import torch
 
-from core.data.dataset import LatentStore, black_mask
+from core.data.dataset import LatentStore
 from core.data.encoding import Prepared
 from core.data.images import PictureError
 from core.data.live import LivePictures, Showing
 from core.data.plan import NAMED_AT_MOST, unreadable_picture
+from core.data.plan_notes import black_mask
 from core.data.types import Batch, Draw, Item, Plan
 from core.errors import Problem, UserError
 from core.training.control import Control, Emit

@@ -15,6 +15,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from core.cli.job import build_job
+from core.data.tokens import count_tokens
 from core.errors import Problem
 from core.runs import preflight as module
 from core.runs.preflight import preflight
@@ -200,7 +201,11 @@ def test_everything_is_told_with_its_place(settings: list[str], mixed: Path) -> 
     assert [len(part.concepts) for part in parts] == [0, 1]
     assert result.errors == []
     (report,) = result.concepts
-    assert (report.summary.pictures, report.summary.skipped) == (10, 1)
+    # What cannot be decoded will not be trained, so it does not count.
+    assert (report.summary.pictures, report.summary.skipped) == (9, 2)
+    assert result.plan is not None and len(result.plan.items) == 9
+    assert parts[-1].plan is not None and len(parts[-1].plan.items) == 10
+    assert report.statistics.pictures == 9
     assert (report.duplicates_exact, report.duplicates_near, report.undecodable) == (2, 2, 1)
     assert report.statistics.captions_long == 1
     for code, name in (
@@ -217,6 +222,52 @@ def test_everything_is_told_with_its_place(settings: list[str], mixed: Path) -> 
         "cut.png",
         "page.png",
     }
+
+
+def test_masks_are_decoded_with_the_pictures(settings: list[str], tmp_path: Path) -> None:
+    folder = tmp_path / "masked"
+    for number in range(6):
+        drawn(folder / f"{number}.png", number).with_suffix(".txt").write_text("a thing")
+    half = Image.linear_gradient("L").resize((64, 64))
+    half.save(folder / "0-masklabel.png")
+    data = (folder / "0-masklabel.png").read_bytes()
+    (folder / "1-masklabel.png").write_bytes(data[: len(data) // 2])
+    Image.new("L", (64, 64), 0).save(folder / "2-masklabel.png")
+    # White only where the crop never reaches.
+    Image.new("RGB", (640, 80), "red").save(folder / "3.png")
+    edge = Image.new("L", (640, 80), 0)
+    edge.paste(255, (0, 0, 8, 80))
+    edge.save(folder / "3-masklabel.png")
+    own = [part for part in settings if part != "--set"]
+    own += [f"concepts.0.path={folder}", "concepts.0.mask.source=file"]
+
+    def left_out(*more: str) -> dict[str, str]:
+        result = preflight(build_job("demo", [*own, *more]).job, duplicates=True)
+        assert result.plan is not None
+        codes = ("mask_unreadable", "mask_black")
+        found = {p.title.split()[0]: p.code for p in result.problems if p.code in codes}
+        assert len({item.path for item in result.plan.items}) == 6 - len(found)
+        assert result.concepts[0].undecodable == result.concepts[0].summary.skipped == len(found)
+        return found
+
+    damaged = {"1.png": "mask_unreadable"}
+    black = {"2.png": "mask_black", "3.png": "mask_black"}
+    assert left_out() == {**damaged, **black}
+    assert left_out("training.more_resolutions=96") == {**damaged, **black}
+    assert left_out("concepts.0.mask.outside=0.1") == damaged
+    # Another crop may show what is white.
+    assert left_out("concepts.0.image.crop_jitter=0.5") == {**damaged, "2.png": "mask_black"}
+
+
+def test_the_base_models_own_tokenizer_counts(settings: list[str], mixed: Path) -> None:
+    own = [part for part in settings if part != "--set"]
+    job = build_job("demo", [*own, f"concepts.0.path={mixed}", "concepts.0.prompt.trigger="]).job
+    result = preflight(job)
+    assert result.base is not None
+    (tokens,) = count_tokens(["very " * 100], result.base.path / "tokenizer")
+    (problem,) = of_code(result, "captions_long")
+    assert tokens != count_tokens(["very " * 100])[0]
+    assert f"({tokens})" in problem.title
 
 
 def test_duplicates_are_looked_for_where_it_is_worth_it(settings: list[str], mixed: Path) -> None:

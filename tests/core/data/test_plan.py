@@ -11,7 +11,7 @@ from PIL import Image
 
 from core.config.concepts import Concept
 from core.config.job import Job
-from core.data.estimate import latent_cache_bytes
+from core.data.estimate import latent_cache_bytes, text_cache_bytes
 from core.data.plan import NAMED_AT_MOST, make_plan, without
 from core.data.types import Bucket, Plan
 from core.errors import Stopped
@@ -236,6 +236,24 @@ def test_nothing_on_disk_changes(folder: Path, add_picture: AddPicture, make_job
     make_plan(make_job(), bucket_step=8)
     assert {entry.name: entry.stat().st_mtime_ns for entry in os.scandir(folder)} == before
     assert Image.open(path).size == (64, 64)
+
+
+def test_size_of_the_text_cache(add_picture: AddPicture, make_job: MakeJob) -> None:
+    add_picture("0.png", caption="a robot\nanother robot")
+    add_picture("1.png", caption="a robot")
+    add_picture("2.png", caption="word " * 80)
+    job = make_job()
+
+    def chunks() -> float:
+        return text_cache_bytes(make_plan(job, bucket_step=8), job, width=100) / (77 * 100 * 4)
+
+    assert 4 < chunks() < 4.1
+    job.concepts[0].caption.dropout = 0.1
+    assert 5 < chunks() < 5.1
+    job.concepts[0].caption.shuffle = True
+    assert 1 < chunks() < 1.1
+    job.lora.text_encoder = True
+    assert chunks() == 0
 
 
 def test_size_of_the_latent_cache(folder: Path, add_picture: AddPicture, make_job: MakeJob) -> None:

@@ -141,7 +141,7 @@ def test_without_captions_only_the_empty_one_is_needed(plan: Plan, job: Job) -> 
 def test_too_many_captions_are_encoded_on_demand(
     plan: Plan, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(text_module, "_LASTING_AT_MOST", 3)
+    monkeypatch.setattr(text_module, "LASTING_AT_MOST", 3)
     model = FakeModel()
     store = _prepare(plan, job, model)
     assert model.texts == []
