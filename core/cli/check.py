@@ -223,10 +223,10 @@ def _print_report(found: _Found, job: Job, report: Preflight) -> None:
         say(f"Base model  {base.path} ({base.family}, {layout}, {base.prediction_type})")
     plan = report.plan
     if plan is not None and report.concepts and (plan.items or plan.validation):
-        output().print(_concept_table(report))
-        output().print(_bucket_table(report))
+        _print_whole(_concept_table(report))
+        _print_whole(_bucket_table(report))
         if report.duplicates is None:
-            say("Duplicates were not looked for; add --duplicates to compare all pictures.")
+            say("Only headers were read; --duplicates decodes and compares all pictures.")
         if not found.of_folder:
             say(
                 f"Steps       {plan.total_steps} ({plan.steps_per_epoch} an epoch, batch size "
@@ -238,6 +238,15 @@ def _print_report(found: _Found, job: Job, report: Preflight) -> None:
     encoder = " and text encoder" if lora.text_encoder else ""
     say(f"LoRA        rank {lora.rank}, alpha {lora.alpha:g}, {lora.targets}{encoder}")
     _print_needs(report)
+
+
+def _print_whole(table: Table) -> None:
+    """Print a table in the console's width, or wider where that would cut words off."""
+    from rich.measure import Measurement
+
+    console = output()
+    least = Measurement.get(console, console.options.update(max_width=1000), table).minimum
+    console.print(table, width=max(console.width, least), crop=False)
 
 
 def _concept_table(report: Preflight) -> Table:
@@ -265,7 +274,12 @@ def _concept_table(report: Preflight) -> Table:
     kinds: list[str] = [one.summary.kind for one in report.concepts]
     if set(kinds) != {"train"}:
         shown = {"for": [*kinds, ""], **shown}
-    table = Table(Column("concept", min_width=12, overflow="fold"), *shown, box=None)
+    # Headers may wrap, but no word of them is cut.
+    heads = [
+        Column(name, min_width=max(len(word) for text in (name, *column) for word in text.split()))
+        for name, column in shown.items()
+    ]
+    table = Table(Column("concept", min_width=8, overflow="fold"), *heads, box=None)
     names = [one.summary.name for one in report.concepts]
     for number, name in enumerate([*names, "in all"] if len(names) > 1 else names):
         table.add_row(name, *[column[number] for column in shown.values()])

@@ -149,7 +149,7 @@ def check(
         bool | None,
         typer.Option(
             "--duplicates/--no-duplicates",
-            help="Compare all pictures with one another; by default where there are up to 2000.",
+            help="Decode and compare all pictures; by default where there are up to 2000.",
         ),
     ] = None,
     json: Json = False,

@@ -134,6 +134,25 @@ def test_check_says_what_would_be_trained(settings: list[str], pictures: Path, c
     assert [p["code"] for p in report["problems"]] == ["captions_missing"]
 
 
+def test_checks_table_cuts_no_word_off(
+    settings: list[str], pictures: Path, tmp_path: Path, capsys: Out
+) -> None:
+    folder = tmp_path / "one very long name of a folder"
+    folder.mkdir()
+    drawn = (pictures / "1.png").read_bytes()
+    for name in ("a.png", "b.png"):
+        (folder / name).write_bytes(drawn)
+    (folder / "a.txt").write_text("word " * 90)
+    (folder / "broken.png").write_bytes(b"junk")
+    kinds = ["--set", "concepts.1.enabled=true", "--set", "concepts.1.kind=validation"]
+    more = [*kinds, "--set", f"concepts.1.path={folder}", "--set", "training.resolution=128"]
+    assert call("check", "demo", *settings, *more) == 0
+    table = capsys.readouterr().out
+    assert "…" not in table
+    for word in ("pictures", "skipped", "caption", "tokens", "enlarged", "epoch", "validation"):
+        assert word in table
+
+
 def test_check_lists_all_problems(settings: list[str], tmp_path: Path, capsys: Out) -> None:
     (tmp_path / "empty").mkdir()
     page = tmp_path / "model.safetensors"
