@@ -218,7 +218,7 @@ def _reasons(path: Path) -> Iterator[None]:
     except MemoryError as error:
         raise PictureError("There is not enough memory to decode the picture.") from error
     except Exception as error:
-        if "truncated" in str(error):
+        if "truncated" in str(error).lower():
             raise PictureError("The file ends too early; its end is missing.") from error
         if isinstance(error, OSError) and error.errno is not None:
             raise PictureError(f"The file cannot be read ({error.strerror}).") from error

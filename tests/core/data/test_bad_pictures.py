@@ -127,6 +127,12 @@ def test_truncated_files_are_never_half_decoded(folder: Path, suffix: str) -> No
     assert refused >= len(cuts) - 2
 
 
+def test_a_jpeg_that_ends_within_its_header(folder: Path) -> None:
+    path = folder / "a.jpg"
+    path.write_bytes(_encoded("jpg")[:300])
+    assert _reason(path) == "The file ends too early; its end is missing."
+
+
 def test_truncated_webp_is_seen_in_the_header(folder: Path) -> None:
     path = folder / "a.webp"
     path.write_bytes(_encoded("webp")[:-100])
