@@ -54,6 +54,12 @@ def tokens_text(counts: list[int]) -> str:
     return f"{len(counts)} alternatives, longest {text}" if len(counts) > 1 else text
 
 
+def _keeps(event: QKeyEvent) -> bool:
+    """Whether a key ends the writing and keeps the text."""
+    control = bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier)
+    return control and event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
+
+
 class CaptionText(QPlainTextEdit):
     """The text. Signals: commitAsked() by Ctrl+Enter or leaving it, cancelAsked() by Escape,
     undoAsked(), redoAsked() where the text itself has nothing to take back."""
@@ -80,14 +86,14 @@ class CaptionText(QPlainTextEdit):
         # The window has these shortcuts too; while text is edited they are the text's.
         if event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent):
             wanted = (QKeySequence.StandardKey.Undo, QKeySequence.StandardKey.Redo)
-            if event.key() == Qt.Key.Key_Escape or any(event.matches(key) for key in wanted):
+            ends = event.key() == Qt.Key.Key_Escape or _keeps(event)
+            if ends or any(event.matches(key) for key in wanted):
                 event.accept()
                 return True
         return super().event(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        control = bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier)
-        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and control:
+        if _keeps(event):
             self.commitAsked.emit()
         elif event.key() == Qt.Key.Key_Escape:
             self.cancelAsked.emit()

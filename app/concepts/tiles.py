@@ -327,6 +327,17 @@ class CaptionEditor(QPlainTextEdit):
             self.tr("Ctrl+Enter keeps the text, Esc leaves it as it was, Tab goes on to the next")
         )
 
+    def event(self, event: QEvent) -> bool:
+        # The window trains by this key; while a caption is written it ends the writing.
+        if (
+            event.type() == QEvent.Type.ShortcutOverride
+            and isinstance(event, QKeyEvent)
+            and _end_of_editing(event) is not None
+        ):
+            event.accept()
+            return True
+        return super().event(event)
+
     def start(self, text: str) -> None:
         """Begin with a text, the cursor at its end."""
         self.started = True
@@ -367,7 +378,8 @@ def broken(text: str, width: int, most: int) -> list[str]:
     option = QTextOption()
     option.setWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
     lines: list[str] = []
-    paragraphs = [p for p in text.split("\n") if p.strip()]
+    # Qt takes a byte order mark at the beginning for none of the text, and would count without it.
+    paragraphs = [p for line in text.split("\n") if (p := line.lstrip("\ufeff")).strip()]
     for number, paragraph in enumerate(paragraphs):
         # No more than could be shown: captions may be pages long.
         units = paragraph[: 80 * most].encode("utf-16-le", "surrogatepass")

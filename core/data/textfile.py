@@ -124,7 +124,8 @@ def _decode(data: bytes) -> tuple[str, str]:
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             try:
-                return data[len(mark) :].decode(encoding), encoding
+                # Some programs write the mark twice; it is no part of the text.
+                return data[len(mark) :].decode(encoding).lstrip("\ufeff"), encoding
             except UnicodeDecodeError as error:
                 raise CaptionError(f"The file is marked as {encoding} but is damaged.") from error
     if b"\0" in data:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 from PySide6.QtCore import QPoint, QPointF, Qt
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QGuiApplication, QKeySequence, QShortcut
 from PySide6.QtWidgets import QApplication
 
 from app.background import Background
@@ -308,6 +308,23 @@ def test_tab_goes_on_to_the_next_caption(room: Room, folder: Path, qtbot: Any) -
     following = [e for e in room.page.grid.findChildren(CaptionEditor) if e.isVisible()]
     assert [e.exact_text() for e in following] == [""]
     qtbot.keyClick(following[0], Qt.Key.Key_Escape)
+
+
+def test_the_key_that_keeps_a_caption_does_not_train(room: Room, folder: Path, qtbot: Any) -> None:
+    trained: list[bool] = []
+    QShortcut(QKeySequence("Ctrl+Return"), room.page, lambda: trained.append(True))
+    room.open(folder)
+    room.choose("p 1.png")
+    room.page.activateWindow()
+    qtbot.waitUntil(room.page.isActiveWindow)
+    editor = room.edit()
+    qtbot.keyClicks(editor, "!")
+    qtbot.keyClick(editor, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
+    room.settle()
+    assert (folder / "p 1.txt").read_text(encoding="utf-8") == "a red robot!"
+    assert not trained
+    room.key(Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
+    assert trained  # with no caption being written it is the window's
 
 
 def test_special_spaces_survive_editing(room: Room, folder: Path, qtbot: Any) -> None:
@@ -631,6 +648,7 @@ def test_long_captions_end_in_an_ellipsis(styled: QApplication) -> None:
     assert broken("one\n\ntwo", 120, 3) == ["one", "two"]
     assert "".join(broken("🙂" * 30, 120, 9)).count("🙂") == 30
     assert broken("", 120, 3) == []
+    assert broken("\ufeffone", 120, 3) == ["one"]
 
 
 def test_tiles_fill_the_width(styled: QApplication) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QApplication
 
 from app.captions.editor import shown_text, tokens_text, with_line_ends
@@ -62,6 +63,17 @@ def test_a_caption_is_edited_and_only_its_line_changes(
     assert caption(0) == "robot, snow\r\nA robot stands in the rain.\r\n"
     assert changed == [[pictures[0]]] and not tools.editor.is_changed()
     assert "snow" in tools.tags.model.tags()
+
+
+def test_the_key_that_keeps_a_caption_does_not_train(tools: CaptionTools, pictures, qtbot: Any):
+    trained: list[bool] = []
+    QShortcut(QKeySequence("Ctrl+Return"), tools.window(), lambda: trained.append(True))
+    tools.set_current(pictures[1])
+    tools.window().activateWindow()
+    qtbot.waitUntil(tools.isActiveWindow)
+    tools.editor.edit.setFocus()
+    qtbot.keyClick(tools.editor.edit, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
+    assert not trained
 
 
 def test_escape_takes_the_edit_back(tools: CaptionTools, pictures, qtbot: Any, caption, settle):

@@ -125,3 +125,9 @@ def test_lines_as_alternatives_or_as_one() -> None:
 def test_halves_of_characters_are_replaced() -> None:
     assert without_surrogates("a\ud800b\udcff") == "a\ufffdb\ufffd"
     assert without_surrogates("猫🤖") == "猫🤖"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_mark_written_twice_is_no_part_of_the_text(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "a.txt").write_bytes("\ufeffein Büro".encode(encoding))
+    assert read_caption_file(tmp_path / "a.txt").text == "ein Büro"
