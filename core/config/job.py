@@ -203,8 +203,7 @@ def _expectation(info: SettingInfo) -> str:
     return f"{text}, or empty" if info.optional else text
 
 
-def _cross_field_problems(job: Job) -> Iterator[Problem]:
-    training = job.training
+def _learning_rate_problems(training: Training) -> Iterator[Problem]:
     if training.optimizer == "prodigy" and training.learning_rate != 1.0:
         yield Problem(
             code="prodigy_learning_rate",
@@ -225,6 +224,11 @@ def _cross_field_problems(job: Job) -> Iterator[Problem]:
             ),
             setting="training.learning_rate",
         )
+
+
+def _cross_field_problems(job: Job) -> Iterator[Problem]:
+    training = job.training
+    yield from _learning_rate_problems(training)
     if training.timesteps.min >= training.timesteps.max:
         yield Problem(
             code="timesteps_empty",

@@ -137,11 +137,6 @@ def measured_speed(job: Job, runs: Path | None = None) -> Measured:
     return known if known.step else rough or known
 
 
-def seconds_per_step(job: Job, runs: Path | None = None) -> float:
-    """The median step time of the newest run with comparable settings; 0 when there is none."""
-    return measured_speed(job, runs).step
-
-
 def last_device(runs: Path | None = None) -> LastDevice:
     """What the newest run that told so calculated on."""
     for folder, _ in _runs(runs or default_runs_dir()):

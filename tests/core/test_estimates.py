@@ -12,7 +12,7 @@ from core.config.job import Job
 from core.data.types import Bucket, Item, Placement, Plan
 from core.families.detect import detect
 from core.paths import resources_dir
-from core.runs.estimates import last_device, measured_speed, seconds_per_step, time_need
+from core.runs.estimates import last_device, measured_speed, time_need
 from core.runs.layers import layers_of, lora_bytes
 from core.runs.memory import memory_need
 
@@ -96,10 +96,10 @@ def test_the_newest_comparable_run_tells_the_pace(tmp_path: Path) -> None:
     (tmp_path / "2026-01-04-broken" / "job.json").write_text("{")
     (tmp_path / "2026-01-05-list").mkdir()
     (tmp_path / "2026-01-05-list" / "job.json").write_text("[1]")
-    assert seconds_per_step(job(rank=8), tmp_path) == 2.0
+    assert measured_speed(job(rank=8), tmp_path).step == 2.0
     assert measured_speed(job(rank=8), tmp_path).run == "2026-01-02-b"
-    assert seconds_per_step(job(rank=32), tmp_path) == 0.0
-    assert seconds_per_step(job(rank=8), tmp_path / "none") == 0.0
+    assert measured_speed(job(rank=32), tmp_path).step == 0.0
+    assert measured_speed(job(rank=8), tmp_path / "none").step == 0.0
 
 
 def test_an_unlike_run_of_the_same_model_is_scaled(tmp_path: Path) -> None:
