@@ -87,8 +87,10 @@ class ChangeDialog(QDialog):
         store.changed.connect(self._captions_changed)
         self._arrange()
         self._show_count()
-        self.first.setFocus()
-        self.first.selectAll()
+        # A tag that was chosen elsewhere only lacks its new name.
+        start = self.second if first and kind == "rename" else self.first
+        start.setFocus()
+        start.selectAll()
 
     def _make_fields(self, kind: Kind, first: str) -> None:
         self.kind = ChoiceField(

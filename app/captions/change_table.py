@@ -7,6 +7,7 @@ import html
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,8 @@ from core.captioning.tags import Change
 
 TICK, PICTURE, BEFORE, AFTER = range(4)
 _WORD = re.compile(r"\w+|\s+|.", re.DOTALL)
-_LONGEST_COMPARED = 4000
+# More of a text than a row shows; comparing takes the square of it.
+_COMPARED = 600
 AnyIndex = QModelIndex | QPersistentModelIndex
 
 
@@ -155,12 +157,17 @@ class ChangeModel(QAbstractTableModel):
         return False
 
 
+def _between_words(word: str) -> bool:
+    return not word[0].isalnum()
+
+
+@lru_cache(maxsize=256)
 def marked(text: str, other: str, colour: str, strike: bool) -> str:
-    """The text as HTML, the words that `other` lacks in `colour`."""
-    if max(len(text), len(other)) > _LONGEST_COMPARED:
-        return html.escape(text)
-    words = _WORD.findall(text)
-    matcher = difflib.SequenceMatcher(None, words, _WORD.findall(other), autojunk=False)
+    """The beginning of the text, as much as a row shows, as HTML, the words that `other` lacks
+    in `colour`. Kept, because rows are painted again and again."""
+    words, others = _WORD.findall(text[:_COMPARED]), _WORD.findall(other[:_COMPARED])
+    # What stands between words is everywhere, and says nothing of which belong together.
+    matcher = difflib.SequenceMatcher(_between_words, words, others, autojunk=False)
     style = f"color:{colour};" + ("text-decoration:line-through;" if strike else "")
     parts = []
     for kind, start, stop, _, _ in matcher.get_opcodes():

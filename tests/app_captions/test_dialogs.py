@@ -130,6 +130,19 @@ def test_differences_are_marked_and_escaped():
     assert "a &lt;b&gt;, <span" in text and text.count("<span") == 1 and ">rain</span>" in text
 
 
+def test_of_very_long_captions_the_shown_beginning_is_compared():
+    text = marked("tag number, " * 2000, "tag place, " * 2000, "#f00", strike=True)
+    assert "tag <span" in text and ">number</span>" in text and len(text) < 10_000
+
+
+def test_renaming_a_chosen_tag_begins_with_its_new_name(tools: CaptionTools):
+    dialog = tools.change("rename", "rain")
+    assert dialog.focusWidget() is dialog.second
+    dialog.reject()
+    dialog = tools.change("rename")
+    assert dialog.focusWidget() is dialog.first
+
+
 # --- automatic captions ------------------------------------------------------------------
 
 
