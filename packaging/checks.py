@@ -13,7 +13,8 @@ from environment import say
 from stamp import venv_python
 
 # One process for each of a small machine's two cores; a file's tests share what they have loaded.
-_WHOLE_SUITE = ("-n", "2", "--dist", "loadfile")
+# Files stay in order, because reordered by their number of tests the longest would come last.
+_WHOLE_SUITE = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 
 
 def check_commands(
