@@ -242,13 +242,13 @@ def _what_else(path: Path) -> str:
         return "The file is an SVG drawing; export it as PNG."
     if text.startswith(b"version https://git-lfs"):
         return "The file is only a Git LFS pointer; fetch the real file with git lfs pull."
-    if start[4:8] == b"ftyp" and start[8:12] in _HEIF_BRANDS:
+    if _is_heif(start) and not _register_heif():
         return "HEIC pictures need the package pillow-heif; install it or convert the picture."
     if start.startswith((b"\xff\x0a", b"\x00\x00\x00\x0cJXL ")):
         return "JPEG XL is not supported; convert the picture to PNG or JPEG."
     if start.startswith(b"8BPS"):
         return "The file is a Photoshop document; export it as PNG."
-    if start.startswith(_BEGINNINGS) or start[4:12] in (b"ftypavif", b"ftypavis"):
+    if start.startswith(_BEGINNINGS) or start[4:12] in _AVIF_BRANDS or _is_heif(start):
         return "The file is damaged; its header cannot be read."
     if not start.strip(b"\0"):
         return "The file holds only zeros; the disk or a download has lost it."
@@ -256,12 +256,16 @@ def _what_else(path: Path) -> str:
 
 
 _BEGINNINGS = (b"\xff\xd8", b"\x89PNG", b"RIFF", b"GIF8", b"BM", b"II*", b"MM\0*")
+_AVIF_BRANDS = (b"ftypavif", b"ftypavis")
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
 
 
 def _formats(start: bytes) -> tuple[str, ...]:
-    is_heif = start[4:8] == b"ftyp" and start[8:12] in _HEIF_BRANDS
-    return (*_FORMATS, "HEIF") if is_heif and _register_heif() else _FORMATS
+    return (*_FORMATS, "HEIF") if _is_heif(start) and _register_heif() else _FORMATS
+
+
+def _is_heif(start: bytes) -> bool:
+    return start[4:8] == b"ftyp" and start[8:12] in _HEIF_BRANDS
 
 
 @lru_cache(maxsize=1)

@@ -5,8 +5,12 @@ from __future__ import annotations
 import io
 import os
 import struct
+import sys
+import types
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -14,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from core.data import images
 from core.data.images import PictureError, load_picture, picture_size
 
 # Pillow warns of damage on its own; what matters here is what the functions say.
@@ -68,6 +73,39 @@ def test_missing_file_and_folder_in_its_place(folder: Path) -> None:
     assert "not there" in _reason(folder / "gone.png")
     (folder / "dir.png").mkdir()
     _reason(folder / "dir.png")
+
+
+@pytest.fixture
+def heif_package(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """pillow-heif as far as it matters here: a reader that knows one file and no other."""
+    module = types.ModuleType("pillow_heif")
+
+    def read(file: BinaryIO, _name: str) -> Image.Image:
+        if b"whole" not in file.read():
+            raise SyntaxError("no HEIF")
+        return Image.new("RGB", (6, 4), (9, 8, 7))
+
+    def register() -> None:
+        Image.register_open("HEIF", read, lambda start: start[4:8] == b"ftyp")
+
+    module.register_heif_opener = register  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "pillow_heif", module)
+    images._register_heif.cache_clear()
+    yield
+    images._register_heif.cache_clear()
+    Image.OPEN.pop("HEIF", None)
+    Image.ID.remove("HEIF")
+
+
+@pytest.mark.usefixtures("heif_package")
+def test_heic_with_its_package(folder: Path) -> None:
+    start = b"\0\0\0\x18ftypheic\0\0\0\0"
+    (folder / "a.heic").write_bytes(start + b"whole")
+    assert picture_size(folder / "a.heic") == (6, 4)
+    assert load_picture(folder / "a.heic").getpixel((0, 0)) == (9, 8, 7)
+    # It is not the package that is missing.
+    (folder / "b.heic").write_bytes(start + b"half")
+    assert "damaged" in _reason(folder / "b.heic")
 
 
 def test_links_that_lead_nowhere(folder: Path) -> None:
