@@ -17,7 +17,7 @@ from core.data.cache import FileDigests, TensorCache, latent_cache
 from core.data.encoding import Encoder, Pixels, Prepared
 from core.data.images import PictureError
 from core.data.plan import NAMED_AT_MOST, unreadable_picture, without
-from core.data.plan_notes import black_mask
+from core.data.plan_notes import black_mask, log_unnamed
 from core.data.preparing import Progress, warn
 from core.data.text import TextStore, prepare_text
 from core.data.types import Item, Plan
@@ -355,8 +355,13 @@ class _Filling:
                 self._skip(item, black_mask(item))
         unnamed = len(self._bad_files) - NAMED_AT_MOST
         if unnamed > 0:
-            title = f"{unnamed} more pictures cannot be used and are left out."
-            warn(self.emit, Problem(code="picture_unreadable", title=title, severity="warning"))
+            rest = Problem(
+                code="picture_unreadable",
+                title=f"{unnamed} more pictures cannot be used and are left out.",
+                hint="The run's log names them all.",
+                severity="warning",
+            )
+            warn(self.emit, rest)
 
     def _skip(self, item: Item, problem: Problem) -> None:
         if item.id in self.bad:
@@ -368,3 +373,5 @@ class _Filling:
             self._bad_files.add(item.path)
             if len(self._bad_files) <= NAMED_AT_MOST:
                 warn(self.emit, problem)
+            else:
+                log_unnamed(problem)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
@@ -10,12 +11,19 @@ from core.data.scan import MASK_ENDING
 from core.data.types import Bucket, Item
 from core.errors import Problem
 
+log = logging.getLogger(__name__)
+
 # So many files are named one by one for each kind of trouble; the rest is only counted.
 NAMED_AT_MOST = 50
 
 
+def log_unnamed(problem: Problem) -> None:
+    """Write down a problem that is told nowhere else, since there are too many of its kind."""
+    log.info("%s [%s]", problem.sentence(), problem.file)
+
+
 class Notes:
-    """Collects problems, naming only the first few files of each kind."""
+    """Collects problems, naming only the first few files of each kind; the log has them all."""
 
     def __init__(self) -> None:
         self._all: list[Problem] = []
@@ -31,6 +39,8 @@ class Notes:
         self._named[kind] = self._named.get(kind, 0) + 1
         if self._named[kind] <= NAMED_AT_MOST:
             self._all.append(problem)
+        else:
+            log_unnamed(problem)
 
     def has_errors(self) -> bool:
         """Whether anything forbids training."""
@@ -42,6 +52,7 @@ class Notes:
             Problem(
                 code=code,
                 title=f"{count - NAMED_AT_MOST} more files have the same kind of trouble.",
+                hint="The run's log names them all.",
                 severity="warning",
                 setting=setting,
             )

@@ -13,7 +13,7 @@ from core.data.encoding import Prepared
 from core.data.images import PictureError
 from core.data.live import LivePictures, Showing
 from core.data.plan import NAMED_AT_MOST, unreadable_picture
-from core.data.plan_notes import black_mask
+from core.data.plan_notes import black_mask, log_unnamed
 from core.data.types import Batch, Draw, Item, Plan
 from core.errors import Problem, UserError
 from core.training.control import Control, Emit
@@ -158,9 +158,12 @@ class Pictures:
             )
 
     def _tell(self, item: Item, problem: Problem) -> None:
-        if item.path in self._told or len(self._told) >= NAMED_AT_MOST:
+        if item.path in self._told:
             return
         self._told.add(item.path)
+        if len(self._told) > NAMED_AT_MOST:
+            log_unnamed(problem)
+            return
         fields = problem.as_dict()
         del fields["severity"]
         self._emit(Warning(**fields))

@@ -116,7 +116,10 @@ def test_a_bad_file_shifts_no_id_of_the_next_concept(
     assert [(item.id, item.concept) for item in plan.items] == [(0, 0), (2, 1)]
 
 
-def test_many_bad_files_are_counted(folder: Path, add_picture: AddPicture, make_job: MakeJob):
+def test_many_bad_files_are_counted_and_logged(
+    folder: Path, add_picture: AddPicture, make_job: MakeJob, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     add_picture("good.png", caption="x")
     for number in range(NAMED_AT_MOST + 7):
         (folder / f"bad {number}.png").write_bytes(b"")
@@ -124,6 +127,9 @@ def test_many_bad_files_are_counted(folder: Path, add_picture: AddPicture, make_
     assert plan.concepts[0].skipped == NAMED_AT_MOST + 7
     assert len(plan.problems) == NAMED_AT_MOST + 1
     assert "7 more" in plan.problems[-1].title
+    # The run's warnings come to the log by another way.
+    logged = [record.getMessage() for record in caplog.records]
+    assert len(logged) == 7 and all("left out" in text and "is empty" in text for text in logged)
 
 
 def test_binary_caption_counts_as_missing_and_is_named(
