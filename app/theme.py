@@ -195,6 +195,22 @@ def apply(mode: Mode) -> None:
     theme.changed.emit()
 
 
+def darken(widget: QWidget) -> None:
+    """Give a widget and all in it the dark colours whatever the theme: it lies over pictures.
+
+    Call it again when it is shown, for the theme may have changed. Windows that it opens need
+    their own call.
+    """
+    if notifier().dark and not widget.styleSheet():
+        return  # the application's colours are the same
+    sheet = f"QLabel {{ color: {DARK.text}; }}\n{_sheet(DARK)}"
+    widget.setStyleSheet("" if notifier().dark else sheet)
+    palette = QPalette() if notifier().dark else _palette(DARK)
+    # With a sheet of the application's, children don't take a palette over.
+    for one in (widget, *widget.findChildren(QWidget)):
+        one.setPalette(palette)
+
+
 def _system_is_dark(app: QApplication) -> bool:
     return app.styleHints().colorScheme() == Qt.ColorScheme.Dark
 
@@ -348,6 +364,7 @@ QComboBox QAbstractItemView::item:selected, QComboBox QAbstractItemView::item:ho
 def _buttons(c: Colours, z: _Sizes) -> str:
     """Push buttons and tool buttons."""
     return f"""
+QDialogButtonBox {{ dialogbuttonbox-buttons-have-icons: 0; }}
 QPushButton {{ background: {c.raised}; border: 1px solid {c.border_strong};
     border-radius: {z.radius}px; padding: {z.half}px {z.u + z.half}px; }}
 QPushButton:hover {{ background: {c.hover}; }}

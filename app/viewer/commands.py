@@ -258,11 +258,11 @@ class Commands(QObject):
 
     def _sort_menu(self) -> None:
         menu = menus.sort_menu(self._v.album, self.set_order, self._v)
-        menu.exec(self._v.menu_point("sort"))
+        menus.show(menu, self._v.menu_point("sort"))
 
     def _filter_menu(self) -> None:
         menu = menus.filter_menu(self._v.album, self.set_filter, self._v)
-        menu.exec(self._v.menu_point("filter"))
+        menus.show(menu, self._v.menu_point("filter"))
 
     def set_filter(self, wanted: str) -> None:
         """Show only what matches."""
@@ -479,6 +479,17 @@ class Commands(QObject):
     def show_menu(self, point: QPoint) -> None:
         """All commands by the right mouse button."""
         v = self._v
-        seconds = menus.slideshow_menu(self.slide_seconds(), self.set_slide_seconds, v)
-        menu = menus.context_menu(v.keymap, self.run, self.is_possible, self.is_on, seconds, v)
-        menu.exec(point)
+        below = {
+            "slideshow": menus.slideshow_menu(self.slide_seconds(), self.set_slide_seconds, v),
+            "rescan": menus.memory_menu(v.loader.budget >> 20, self.set_memory, v),
+        }
+        menu = menus.context_menu(v.keymap, self.run, self.is_possible, self.is_on, below, v)
+        menus.show(menu, point)
+        for one in below.values():
+            one.deleteLater()
+
+    def set_memory(self, megabytes: int) -> None:
+        """Let decoded pictures take so much memory, now and later."""
+        prefs.put("viewer/memory_mb", megabytes)
+        self._v.loader.set_budget(megabytes << 20)
+        self._v.nav.request()

@@ -130,6 +130,9 @@ class RejectedDialog(QDialog):
         for widget in (headline, advice, self.list, self.buttons):
             column.addWidget(widget)
         self._count()
+        theme.darken(self)
+        self.go.setDefault(True)
+        self.go.setFocus()
         self.resize(theme.em(110), theme.em(80))
 
     def _count(self) -> None:
@@ -162,7 +165,7 @@ class KeptDialog(QDialog):
         self.folder.setPlaceholderText(self.tr("Folder; it is made if it does not exist"))
         self.folder.setAccessibleName(self.tr("Folder"))
         self.folder.textChanged.connect(lambda _text: self._check())
-        browse = QPushButton(icon("folder-open"), self.tr("Choose..."))
+        browse = QPushButton(icon("folder-open", "on_accent"), self.tr("Choose..."))
         browse.clicked.connect(self._browse)
         row = QHBoxLayout()
         row.addWidget(self.folder, 1)
@@ -182,6 +185,7 @@ class KeptDialog(QDialog):
         column.addLayout(row)
         column.addWidget(buttons)
         self._check()
+        theme.darken(self)
         self.resize(theme.em(100), theme.em(64))
 
     def target(self) -> Path:
@@ -190,9 +194,13 @@ class KeptDialog(QDialog):
 
     def _browse(self) -> None:
         start = self.folder.text().strip() or str(Path.home())
-        path = QFileDialog.getExistingDirectory(self, self.tr("Folder for kept pictures"), start)
-        if path:
-            self.folder.setText(path)
+        dialog = QFileDialog(self, self.tr("Folder for kept pictures"), start)
+        dialog.setFileMode(QFileDialog.FileMode.Directory)
+        dialog.setOption(QFileDialog.Option.ShowDirsOnly)
+        theme.darken(dialog)
+        if dialog.exec():
+            self.folder.setText(dialog.selectedFiles()[0])
+        dialog.deleteLater()
 
     def _check(self) -> None:
         there = bool(self.folder.text().strip())

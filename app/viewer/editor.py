@@ -88,6 +88,7 @@ class CaptionEditor(QFrame):
         self._problem.setVisible(bool(problem))
         self.text.moveCursor(self.text.textCursor().MoveOperation.End)
         self._ask_count()
+        theme.darken(self)
         self.show()
         self.raise_()
         self.text.setFocus()

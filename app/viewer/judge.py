@@ -36,12 +36,14 @@ class Judge(QObject):
     """Judges pictures of an album through a file worker.
 
     Signals: rescanNeeded() when the list may differ from the disk, changed(path) after a caption
-    or another file of a picture was written, wentBack(entry) when an undo leads to a picture.
+    or another file of a picture was written, wentBack(entry) when an undo leads to a picture,
+    deleting() when pictures are about to leave the folder.
     """
 
     rescanNeeded = Signal()
     changed = Signal(str)
     wentBack = Signal(object)
+    deleting = Signal()
 
     def __init__(
         self,
@@ -204,6 +206,8 @@ class Judge(QObject):
             self._pending[entry.path] = math.inf
         job = _Job(entries, words=words, quiet=quiet)
         self.worker.run(kind, lambda history: act(history, paths), job)
+        if kind in ("delete", "move"):
+            self.deleting.emit()
         if not quiet:
             self._notice.say(words, self.tr("Undo"), self.undo)
 

@@ -67,6 +67,7 @@ class JumpBox(QFrame):
         self.line.setPlaceholderText(self.tr("1 to {0}, or a part of a name").format(count))
         self.line.clear()
         self._find("")
+        theme.darken(self)
         parent = self.parentWidget()
         assert parent is not None
         width = min(theme.em(56), parent.width() - theme.unit(4))

@@ -57,6 +57,7 @@ class KeysDialog(QDialog):
         whole.addWidget(scroll, 1)
         whole.addWidget(buttons)
         self.installEventFilter(self)
+        theme.darken(self)
         self.refresh()
         self._say("")
         self.resize(min(theme.em(176), 1260), min(theme.em(84), 680))

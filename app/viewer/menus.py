@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from PySide6.QtCore import QCoreApplication
+from PySide6.QtCore import QCoreApplication, QPoint
 from PySide6.QtGui import QAction, QActionGroup
 from PySide6.QtWidgets import QMenu, QWidget
 
+from app import theme
 from app.viewer import keys
 from app.viewer.album import FILTERS, ORDERS, Album, Order
 from app.viewer.keys import KeyMap
@@ -15,6 +16,18 @@ from app.viewer.keys import KeyMap
 
 def _tr(text: str) -> str:
     return QCoreApplication.translate("viewer", text)
+
+
+def show(menu: QMenu, point: QPoint) -> None:
+    """Show a menu until something is chosen; it is gone afterwards."""
+    for one in (menu, *(a.menu() for a in menu.actions())):
+        if isinstance(one, QMenu):
+            theme.darken(one)
+            for below in (a.menu() for a in one.actions()):
+                if isinstance(below, QMenu):
+                    theme.darken(below)
+    menu.exec(point)
+    menu.deleteLater()
 
 
 def order_title(order: Order) -> str:
@@ -88,15 +101,29 @@ def slideshow_menu(seconds: int, choose: Callable[[int], object], parent: QWidge
     return menu
 
 
+def memory_menu(megabytes: int, choose: Callable[[int], object], parent: QWidget) -> QMenu:
+    """How much memory decoded pictures may take; `choose(megabytes)`."""
+    menu = QMenu(_tr("Memory for decoded pictures"), parent)
+    group = QActionGroup(menu)
+    for value in sorted({256, 512, 1024, 2048, 4096, megabytes}):
+        action = menu.addAction(_tr("{0} MB").format(value))
+        _checked(action, group, value == megabytes)
+        action.triggered.connect(lambda _=False, v=value: choose(v))
+    return menu
+
+
 def context_menu(
     keymap: KeyMap,
     run: Callable[[str], object],
     is_possible: Callable[[str], bool],
     is_on: Callable[[str], bool | None],
-    extra: QMenu,
+    below: Mapping[str, QMenu],
     parent: QWidget,
 ) -> QMenu:
-    """Every command in groups with its key; is_on gives None for what is no switch."""
+    """Every command in groups with its key; is_on gives None for what is no switch.
+
+    below: menus of settings by the command that they stand under.
+    """
     menu = QMenu(parent)
     groups: dict[str, QMenu] = {}
     for command in keys.COMMANDS:
@@ -111,8 +138,8 @@ def context_menu(
             action.setChecked(on)
         action.setEnabled(is_possible(command.name))
         action.triggered.connect(lambda _=False, name=command.name: run(name))
-        if command.name == "slideshow":
-            groups[command.group].addMenu(extra)
+        if command.name in below:
+            groups[command.group].addMenu(below[command.name])
     menu.addSeparator()
     for name in ("delete", "undo", "trash_rejected", "take_kept"):
         command = keys.BY_NAME[name]

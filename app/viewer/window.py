@@ -34,6 +34,7 @@ from app.viewer.describe import Describer
 from app.viewer.editor import CaptionEditor
 from app.viewer.facts import FactReader, Facts
 from app.viewer.filmstrip import Filmstrip
+from app.viewer.in_use import InUse
 from app.viewer.judge import Judge
 from app.viewer.jump import JumpBox
 from app.viewer.live import Folder
@@ -81,6 +82,7 @@ class Viewer(QWidget):
         self.loader = Loader(self, budget=_budget())
         self.store = ThumbnailStore(self)
         self.facts = FactReader(training, self)
+        self.in_use = InUse(self.facts.background, self)
         self.describer = Describer(self.album, self.facts, self)
         self.panes = Panes(self._shown, self)
         self.nav = Navigator(self.album, self.loader, self.panes, self)
@@ -93,6 +95,7 @@ class Viewer(QWidget):
         self.editor = CaptionEditor(self.facts, self)
         self.jump = JumpBox(self.album, self)
         self._closing = False
+        self._gone = ""
         self._hide_controls = QTimer(self)
         self._hide_controls.setSingleShot(True)
         self._hide_controls.setInterval(CONTROLS_MS)
@@ -147,6 +150,7 @@ class Viewer(QWidget):
         self.survey.progress.connect(self.commands.survey_progress)
         self.survey.finished.connect(self._surveyed)
         self.survey.stopped.connect(self.commands.survey_stopped)
+        self.in_use.found.connect(self._used_by)
         theme.notifier().changed.connect(self.update)
 
     def tooltip(self, name: str) -> str:
@@ -202,6 +206,7 @@ class Viewer(QWidget):
         self.album.set_entries([])
         self.judge.changed.connect(self._file_changed)
         self.judge.wentBack.connect(self.commands.go_back_to)
+        self.judge.deleting.connect(lambda: self.in_use.look(self.source.root))
         self.folder: Folder = Folder(source, self)
         self.judge.rescanNeeded.connect(self.folder.soon)
         self.judge.worker.idle.connect(self._idle)
@@ -231,6 +236,7 @@ class Viewer(QWidget):
         start = current.path if current is not None else self._start
         self.album.set_entries(self.judge.current_truth(listing).entries, start)
         self._problems(listing)
+        self.in_use.look(self.source.root)
         self.survey.start_quietly("files", list(self.album.known.values()))
         self.listed.emit()
 
@@ -238,8 +244,12 @@ class Viewer(QWidget):
         errors = [p for p in listing.problems if p.severity == "error"]
         if errors and self.album.known:
             # The folder may come back; its pictures say one by one that they are not there.
-            self.notice.problem(errors[0].sentence())
+            self._gone = errors[0].sentence()
+            self.notice.problem(self._gone)
             return
+        if self._gone and self.notice.text == self._gone:
+            self.notice.hide()
+        self._gone = ""
         came, _went = self.album.merge(self.judge.current_truth(listing))
         if came:
             self.survey.start_quietly("files", list(self.album.known.values()))
@@ -263,6 +273,11 @@ class Viewer(QWidget):
                 )
             )
         self.panes.refresh()
+
+    def _used_by(self, run: str) -> None:
+        words = self.tr("{0} trains with this folder now; changes here count from the next run on.")
+        undo = (self.tr("Undo"), self.judge.undo) if self.notice.text else ()
+        self.notice.say(words.format(run), *undo)
 
     def _file_changed(self, path: str) -> None:
         """A caption or mark of a picture was written: tell it anew."""

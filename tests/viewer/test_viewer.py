@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
 from collections.abc import Callable
@@ -10,13 +11,18 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from PySide6.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt, QTimer, QUrl
 from PySide6.QtGui import QDropEvent, QImageReader, QMouseEvent, QWheelEvent
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QMenu
 
+from app import prefs, theme
 from app.viewer import decode
+from app.viewer.keys_dialog import KeysDialog
 from app.viewer.view import FIT
 from app.viewer.window import Viewer
+from core.paths import default_runs_dir
+from core.runs import lock
+from core.runs.folder import RunFolder
 from tests.viewer.driving import CONTROL, NONE, name, press
 
 K = Qt.Key
@@ -260,6 +266,7 @@ def test_a_removed_picture_is_shown_as_missing_and_skipped(
     (pictures / "pic 1.png").unlink()
     (pictures / "pic 3.png").unlink()
     qtbot.waitUntil(lambda: len(viewer.album) == 11, timeout=20000)
+    assert viewer.notice.text == ""
     current = viewer.album.current
     assert current is not None and current.missing
     press(viewer, K.Key_Right, K.Key_Right)
@@ -396,3 +403,56 @@ def test_two_viewers_on_one_folder_agree(
     idle(second)
     qtbot.waitUntil(lambda: len(first.album) == 12, timeout=20000)
     assert (pictures / "pic 2.png").exists()
+
+
+def test_the_menu_sets_the_memory_for_pictures(viewer: Viewer, qtbot: Any):
+    viewer.commands.set_memory(1024)
+    assert viewer.loader.budget == 1024 << 20
+    assert prefs.text("viewer/memory_mb", "") == "1024"
+    texts: list[str] = []
+
+    def look() -> None:
+        menu = QApplication.activePopupWidget()
+        if not isinstance(menu, QMenu):
+            QTimer.singleShot(20, look)
+            return
+        inner = [action for top in menu.actions() if top.menu() for action in top.menu().actions()]
+        memory = next(a.menu() for a in inner if a.menu() and "emory" in a.text())
+        texts.extend(a.text() for a in memory.actions() if a.isChecked())
+        menu.close()
+
+    QTimer.singleShot(20, look)
+    viewer.commands.run("menu")
+    assert texts == ["1024 MB"]
+
+
+def test_dialogs_over_pictures_are_dark_in_the_light_theme(viewer: Viewer):
+    theme.apply("light")
+    try:
+        dialog = KeysDialog(viewer.keymap, viewer)
+        picture = dialog.grab().toImage()
+        assert picture.pixelColor(4, 4).lightness() < 80
+        assert theme.colours() == theme.LIGHT
+    finally:
+        theme.apply("dark")
+    theme.darken(dialog)
+    assert dialog.styleSheet() == ""
+
+
+def test_a_running_training_on_the_folder_is_told_once(
+    viewers: Callable[..., Viewer], pictures: Path, qtbot: Any, idle: Wait
+):
+    run = RunFolder(default_runs_dir() / "2026-01-02_03-04-05-robot")
+    run.path.mkdir(parents=True)
+    run.job_file.write_text(json.dumps({"concepts": [{"path": str(pictures)}]}), encoding="utf-8")
+    held = lock.acquire(run)
+    assert held is not None
+    try:
+        viewer = viewers(pictures)
+        qtbot.waitUntil(lambda: run.path.name in viewer.notice.text, timeout=10000)
+        viewer.commands.run("delete")
+        idle(viewer)
+        assert len(list(pictures.glob("*.png"))) == 11
+        assert "is in the trash" in viewer.notice.text
+    finally:
+        held.release()
