@@ -73,6 +73,9 @@ class Host(Protocol):
     def room_width(self) -> int:
         """How wide a card can be without being cut off."""
 
+    def view_pictures(self, card: ConceptCard) -> None:
+        """Show a card's pictures full screen."""
+
     def show_look(self, card: ConceptCard) -> None:
         """Give the card's pages the settings as they are now."""
 
@@ -245,6 +248,7 @@ class ConceptCard(Card):
         there = path.is_dir()
         for name, text, act in (
             ("images", self.tr("Pictures"), lambda: self.enter("pictures")),
+            ("eye", self.tr("Go through pictures"), lambda: self._host.view_pictures(self)),
             ("folder-open", self.tr("Show folder"), lambda: _show(path)),
         ):
             menu.addAction(icon(name), text, act).setEnabled(there)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QPoint, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QGuiApplication
@@ -37,6 +38,9 @@ from app.thumbnails import ThumbnailStore
 from app.widgets.labels import Note
 from core.paths import user_path
 
+if TYPE_CHECKING:
+    from app.viewer.window import Viewer
+
 # Up to so many pictures look-alikes are searched for unasked: it takes seconds.
 _SEARCHED_UNASKED = 300
 # How soon after a change is announced its files are surely written.
@@ -59,6 +63,7 @@ class PicturesPage(QWidget):
         self._searched: tuple[Path, ...] = ()
         self._trouble = ""
         self._current: Path | None = None
+        self._viewer: Viewer | None = None
         self.model = PictureModel(self)
         self.source = PictureSource(background, self.model.facts, self)
         self.changes = Changes(self)
@@ -66,7 +71,7 @@ class PicturesPage(QWidget):
         self.grid = PictureGrid(self.model, store)
         self.acts = PictureActions(self.model, self.grid, self.changes)
         self.bar = PictureBar()
-        self.side = SidePanel(background, lambda: list(self.model.facts()), self.grid.selected)
+        self.side = SidePanel(background, self._usable, self.grid.selected)
         self.detail = self.side.detail
         self.said = Note(lines=1)
         self._build()
@@ -229,6 +234,10 @@ class PicturesPage(QWidget):
         self.grid.select([path], path)
         self.grid.setFocus(Qt.FocusReason.OtherFocusReason)
 
+    def _usable(self) -> list[Path]:
+        """The pictures that training can read: the others need no caption."""
+        return [path for path, facts in self.model.facts().items() if not facts.problem]
+
     def refresh(self) -> None:
         """Look at the folder once more."""
         self.source.refresh()
@@ -261,6 +270,9 @@ class PicturesPage(QWidget):
         paths = tuple(self.model.facts())
         if isinstance(error, Exception):
             self._say(str(error), "error")
+        tools = self.side.tools
+        if tools is not None and tools.store.pictures != self._usable():
+            self.side.pictures_changed()  # some have turned out to be broken
         self._arranged()
         if 1 < len(paths) <= _SEARCHED_UNASKED and paths != self._searched and self.isVisible():
             self._search(paths)
@@ -359,23 +371,23 @@ class PicturesPage(QWidget):
     def open_viewer(self) -> None:
         """Show the pictures full screen, beginning with the current one."""
         look, path = self._look, self.grid.current()
-        if look is None or path is None:
+        if look is None:
             return
-        from app.viewer import open_viewer
-        from app.viewer.source import Training
+        from app.concepts.viewing import view_pictures
 
-        training = Training(look.sides[0], look.step, look.concept.prompt.trigger.strip())
         narrowed = self.model.is_narrowed() or look.concept.prompt.source == "metadata"
-        viewer = open_viewer(
-            list(self.model.shown()) if narrowed else user_path(look.concept.path),
-            path,
-            self.window(),
-            include_subfolders=look.concept.include_subfolders,
-            training=training,
-        )
-        viewer.closed.connect(self._viewer_closed)
+        shown = list(self.model.shown()) if narrowed and path is not None else None
+        self._viewer = view_pictures(look, self.window(), shown, path)
+        self._viewer.closed.connect(self._viewer_closed)
 
     def _viewer_closed(self) -> None:
+        """Go to where the viewer was, and read what was done there."""
+        from app.concepts.viewing import last_seen
+
+        seen = last_seen(self._viewer) if self._viewer is not None else None
+        self._viewer = None
+        if seen is not None and self.model.row_of(seen) >= 0:
+            self.grid.select([seen], seen)
         QTimer.singleShot(0, self, self.refresh)
 
     def _changed(self, outcome: object) -> None:

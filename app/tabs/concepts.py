@@ -36,6 +36,7 @@ from core.config.job import Job
 from core.data.captions import kohya_name
 
 if TYPE_CHECKING:
+    from app.concepts.facts import Look
     from app.concepts.pictures import PicturesPage
     from app.thumbnails import ThumbnailStore
 
@@ -179,17 +180,32 @@ class ConceptsTab(SettingsPage):
             self._show_statistics(card, card.statistics)
         if card.pictures is None:
             return
+        if (look := self._look_of(card)) is not None:
+            card.pictures.set_look(look)
+
+    def _look_of(self, card: ConceptCard) -> Look | None:
+        """How training looks at a card's pictures; None while a setting is being typed."""
         from app.concepts.facts import Look, sides_of
 
         try:
             concept = Concept.model_validate(self.state.get(f"{LIST}.{card.index}"))
             resolution = int(self.state.get("training.resolution"))
         except (ValidationError, KeyError, TypeError, ValueError):
-            return  # what is being typed is no value yet
+            return None
         file = self._model.file if self._model is not None else None
         step = file.bucket_step if file else USUAL_STEP
         more = str(self.state.get("training.more_resolutions"))
-        card.pictures.set_look(Look(concept, sides_of(concept, resolution, more, step), step))
+        return Look(concept, sides_of(concept, resolution, more, step), step)
+
+    def view_pictures(self, card: ConceptCard) -> None:
+        """Show a card's pictures full screen, where its grid is when it has one."""
+        from app.concepts.viewing import view_pictures
+
+        if card.pictures is not None:
+            card.pictures.open_viewer()
+        elif (look := self._look_of(card)) is not None:
+            viewer = view_pictures(look, self.window())
+            viewer.closed.connect(self._scanner.look_again)
 
     def _show_tag(self, card: ConceptCard, tag: str) -> None:
         card.enter("pictures")

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication, QMenu
 
 from app.concepts.pictures import PicturesPage
 from app.concepts.tiles import CaptionEditor
 from app.tabs.concepts import ConceptsTab
+from app.viewer.window import Viewer
 from app.window import Window
 
 from .conftest import make_pictures
@@ -224,13 +226,30 @@ def test_the_caption_tools_work_on_the_same_pictures(
     qtbot.waitUntil(lambda: len(page.model.shown()) == 5, timeout=20000)
 
 
-def test_the_viewer_opens_at_the_current_picture(
+def test_broken_pictures_need_no_caption(
     window: Window, pictures: Path, read: Callable[..., None], qtbot: Any
 ) -> None:
-    from PySide6.QtWidgets import QApplication
+    (pictures / "broken.png").write_bytes(b"<html></html>")
+    tab = tab_of(window)
+    window.take_dropped([pictures])
+    page = enter_pictures(tab)
+    page.side.show_page("captions")
+    read(page)
+    assert page.side.tools is not None
+    store = page.side.tools.store
+    qtbot.waitUntil(lambda: len(page.model.facts()) == 6, timeout=20000)
+    qtbot.waitUntil(lambda: len(store.pictures) == 5, timeout=20000)
+    assert pictures / "broken.png" not in store.pictures
 
-    from app.viewer.window import Viewer
 
+def viewers() -> list[Viewer]:
+    """The viewers on the screen."""
+    return [w for w in QApplication.topLevelWidgets() if isinstance(w, Viewer) and w.isVisible()]
+
+
+def test_the_viewer_opens_at_the_current_picture_and_gives_its_own_back(
+    window: Window, pictures: Path, read: Callable[..., None], qtbot: Any
+) -> None:
     tab = tab_of(window)
     window.take_dropped([pictures])
     page = enter_pictures(tab)
@@ -238,8 +257,27 @@ def test_the_viewer_opens_at_the_current_picture(
     page.grid.select([pictures / "picture 2.png"])
     page.grid.setFocus()
     qtbot.keyClick(page.grid, Qt.Key.Key_Space)
-    viewers = [w for w in QApplication.topLevelWidgets() if isinstance(w, Viewer)]
-    assert len(viewers) == 1
-    with qtbot.waitSignal(viewers[0].closed, timeout=20000):
-        viewers[0].close()
+    (viewer,) = viewers()
+    qtbot.waitUntil(lambda: viewer.is_listed and viewer.album.current is not None, timeout=20000)
+    assert Path(viewer.album.current.path) == pictures / "picture 2.png"
+    qtbot.keyClick(viewer, Qt.Key.Key_Right)
+    with qtbot.waitSignal(viewer.closed, timeout=20000):
+        viewer.close()
+    assert page.grid.current() == pictures / "picture 3.png"
+    qtbot.wait(50)
+
+
+def test_a_concept_is_gone_through_without_its_room(
+    window: Window, pictures: Path, qtbot: Any
+) -> None:
+    tab = tab_of(window)
+    window.take_dropped([pictures])
+    card, menu = tab.card(0), QMenu()
+    card.extra_actions(menu)
+    next(a for a in menu.actions() if a.text() == "Go through pictures").trigger()
+    (viewer,) = viewers()
+    qtbot.waitUntil(lambda: viewer.is_listed, timeout=20000)
+    assert card.pictures is None and len(viewer.album) == 5
+    with qtbot.waitSignal(viewer.closed, timeout=20000):
+        viewer.close()
     qtbot.wait(50)
