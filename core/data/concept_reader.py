@@ -217,9 +217,10 @@ class ConceptReader:
         counted, name, index = self._counted, self.name, self.index
         notes = []
         if counted.no_caption and not self._captions_failed:
-            trigger = self.concept.prompt.trigger.strip()
             missing = counted.no_caption
-            notes.append(plan_notes.missing_captions(name, index, trigger, missing, counted.usable))
+            notes.append(
+                plan_notes.missing_captions(name, index, self.concept, missing, counted.usable)
+            )
         if counted.no_mask:
             whole = counted.no_mask
             notes.append(plan_notes.missing_masks(name, index, self.concept, whole, counted.usable))

@@ -157,14 +157,16 @@ def unreadable_captions(name: str, index: int, concept: Concept, reason: str) ->
 
 
 def missing_captions(
-    name: str, index: int, trigger: str, missing: Sequence[Path], count: int
+    name: str, index: int, concept: Concept, missing: Sequence[Path], count: int
 ) -> Problem:
     """The warning about a concept's pictures without captions."""
+    trigger = concept.prompt.trigger.strip()
+    used = "measured" if concept.kind == "validation" else "trained"
     instead = f"the trigger word {trigger!r} alone" if trigger else "an empty caption"
     return Problem(
         code="captions_missing",
         title=f"{len(missing)} of {count} pictures of concept {name} have no caption and will be "
-        f"trained with {instead}.",
+        f"{used} with {instead}.",
         severity="warning",
         setting=f"concepts.{index}.prompt.source",
         file=str(missing[0]),

@@ -320,6 +320,18 @@ def test_pictures_without_transparency_are_told(
     assert "1 of 2 pictures of concept robot have no transparency" in first.title
 
 
+def test_captions_are_missed_where_pictures_are_only_measured(
+    folder: Path, add_picture: AddPicture, make_job: MakeJob
+) -> None:
+    add_picture("a.png", caption="x")
+    add_picture("held out/b.png")
+    job = make_job()
+    job.concepts.append(Concept(path=str(folder / "held out"), kind="validation"))
+    (problem,) = make_plan(job, bucket_step=8).problems
+    assert problem.code == "captions_missing"
+    assert problem.title.endswith("will be measured with an empty caption.")
+
+
 def test_pictures_that_lose_much_to_the_crop_are_told(
     folder: Path, add_picture: AddPicture, make_job: MakeJob
 ) -> None:
