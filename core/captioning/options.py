@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from core.config.fields import tr
 from core.errors import Problem, UserError
 
 Mode = Literal["skip", "append", "overwrite"]
@@ -41,38 +42,40 @@ class CaptionOptions:
     tagger: Annotated[
         str,
         About(
-            "Tagger",
-            "Folder with model.onnx and selected_tags.csv (WD14 and relatives), or its name on "
-            "Hugging Face.",
+            tr("Tagger"),
+            tr(
+                "Folder with model.onnx and selected_tags.csv (WD14 and relatives), or its name on "
+                "Hugging Face."
+            ),
         ),
     ] = ""
     captioner: Annotated[
         str,
         About(
-            "Captioner",
-            "Folder of a BLIP, BLIP-2 or Florence-2 model, or its name on Hugging Face.",
+            tr("Captioner"),
+            tr("Folder of a BLIP, BLIP-2 or Florence-2 model, or its name on Hugging Face."),
         ),
     ] = ""
     mode: Annotated[
         Mode,
         About(
-            "Pictures with a caption",
-            "Leave them out, add to what they have, or write over it.",
+            tr("Pictures with a caption"),
+            tr("Leave them out, add to what they have, or write over it."),
             labels={
-                "skip": "Leave out",
-                "append": "Add to it",
-                "overwrite": "Write over it",
+                "skip": tr("Leave out"),
+                "append": tr("Add to it"),
+                "overwrite": tr("Write over it"),
             },
         ),
     ] = "skip"
     trigger: Annotated[
-        str, About("Trigger word", "Put in front of each new caption unless it is there.")
+        str, About(tr("Trigger word"), tr("Put in front of each new caption unless it is there."))
     ] = ""
     general: Annotated[
         float,
         About(
-            "Threshold",
-            "General tags below this probability are left out.",
+            tr("Threshold"),
+            tr("General tags below this probability are left out."),
             part="tagger",
             least=0.0,
             most=1.0,
@@ -81,8 +84,8 @@ class CaptionOptions:
     character: Annotated[
         float,
         About(
-            "Threshold for characters",
-            "Names of characters below this probability are left out.",
+            tr("Threshold for characters"),
+            tr("Names of characters below this probability are left out."),
             part="tagger",
             least=0.0,
             most=1.0,
@@ -90,60 +93,77 @@ class CaptionOptions:
     ] = 0.85
     most_tags: Annotated[
         int,
-        About("Most tags", "The most probable ones are kept; 0 keeps all.", part="tagger", least=0),
+        About(
+            tr("Most tags"),
+            tr("The most probable ones are kept; 0 keeps all."),
+            part="tagger",
+            least=0,
+        ),
     ] = 0
     exclude: Annotated[
         tuple[str, ...],
-        About("Never write", "Tags that are left out, separated by commas.", part="tagger"),
+        About(tr("Never write"), tr("Tags that are left out, separated by commas."), part="tagger"),
     ] = ()
     characters_first: Annotated[
         bool,
-        About("Characters first", "Names of characters before the general tags.", part="tagger"),
+        About(
+            tr("Characters first"),
+            tr("Names of characters before the general tags."),
+            part="tagger",
+        ),
     ] = True
     ratings: Annotated[
-        bool, About("Rating", "Add the content rating (general, sensitive, ...).", part="tagger")
+        bool,
+        About(tr("Rating"), tr("Add the content rating (general, sensitive, ...)."), part="tagger"),
     ] = False
     underscores: Annotated[
-        bool, About("Keep underscores", "Write long_hair instead of long hair.", part="tagger")
+        bool,
+        About(tr("Keep underscores"), tr("Write long_hair instead of long hair."), part="tagger"),
     ] = False
     escape: Annotated[
         bool,
         About(
-            "Escape parentheses",
-            "Write \\( and \\) as some prompt fields want it; the trainer does not.",
+            tr("Escape parentheses"),
+            tr("Write \\( and \\) as some prompt fields want it; the trainer does not."),
             part="tagger",
         ),
     ] = False
     prompt: Annotated[
         str,
         About(
-            "Prompt",
-            "BLIP: how the caption begins. Florence-2: a task such as <CAPTION>, "
-            "<DETAILED_CAPTION> or <MORE_DETAILED_CAPTION>; empty means <DETAILED_CAPTION>.",
+            tr("Prompt"),
+            tr(
+                "BLIP: how the caption begins. Florence-2: a task such as <CAPTION>, "
+                "<DETAILED_CAPTION> or <MORE_DETAILED_CAPTION>; empty means <DETAILED_CAPTION>."
+            ),
             part="captioner",
         ),
     ] = ""
     max_tokens: Annotated[
-        int, About("Longest caption", "In tokens.", part="captioner", least=1, most=4096)
+        int, About(tr("Longest caption"), tr("In tokens."), part="captioner", least=1, most=4096)
     ] = 120
     dtype: Annotated[
         Number,
         About(
-            "Number format",
-            "auto is bfloat16 or float16 on a GPU, float32 on the processor.",
+            tr("Number format"),
+            tr("auto is bfloat16 or float16 on a GPU, float32 on the processor."),
             part="captioner",
         ),
     ] = "auto"
-    device: Annotated[Device, About("Calculate on", "auto takes a GPU where there is one.")] = (
-        "auto"
-    )
-    batch: Annotated[int, About("Pictures at once", "0 lets Limner choose.", least=0, most=256)] = 0
+    device: Annotated[
+        Device, About(tr("Calculate on"), tr("auto takes a GPU where there is one."))
+    ] = "auto"
+    batch: Annotated[
+        int, About(tr("Pictures at once"), tr("0 lets Limner choose."), least=0, most=256)
+    ] = 0
     download: Annotated[
         bool,
         About(
-            "Download",
-            "Fetch a model that is given by name and not in the cache; without it nothing is "
-            "sent or fetched.",
+            tr("Download"),
+            tr(
+                "Fetch a model that is given by name and not in the cache; without it nothing is "
+                "sent or fetched."
+            ),
         ),
     ] = False
 
