@@ -34,6 +34,8 @@ class Commands(QObject):
         super().__init__(viewer)
         self._v = viewer
         self._wanted_order: Order | None = None
+        self._wants_editor = False
+        viewer.facts.found.connect(self._open_editor_later)
         self._slide = QTimer(self)
         self._slide.timeout.connect(self._next_slide)
         self._table = self._commands()
@@ -354,16 +356,17 @@ class Commands(QObject):
         facts = v.facts.get(entry.path)
         if facts is None:
             # Read first; the editor opens when the text is there.
-            v.facts.found.connect(self._open_editor_later)
+            self._wants_editor = True
             v.facts.ask(entry.path)
             return
-        v.editor.open(entry.path, facts.caption or "", facts.caption_problem)
+        self._wants_editor = False
+        draft = v.judge.unwritten.get(entry.path)
+        v.editor.open(entry.path, facts.caption or "", facts.caption_problem, draft)
 
     def _open_editor_later(self, facts: object) -> None:
         v = self._v
         entry = v.album.current
-        if entry is not None and v.facts.get(entry.path) is not None:
-            v.facts.found.disconnect(self._open_editor_later)
+        if self._wants_editor and entry is not None and v.facts.get(entry.path) is not None:
             self._edit_caption()
 
     def left_editor(self, steps: int) -> None:

@@ -79,10 +79,13 @@ class CaptionEditor(QFrame):
         """The picture whose caption is being written."""
         return self._path
 
-    def open(self, path: str, text: str, problem: str = "") -> None:
-        """Write the caption of a picture; a caption that cannot be read cannot be changed."""
+    def open(self, path: str, text: str, problem: str = "", draft: str | None = None) -> None:
+        """Write the caption of a picture; a caption that cannot be read cannot be changed.
+
+        draft: what was typed before and is not in the file yet.
+        """
         self._path, self._before = path, text
-        self.text.setPlainText(text)
+        self.text.setPlainText(text if draft is None or problem else self._plain(draft))
         self.text.setReadOnly(bool(problem))
         self._problem.setText(problem)
         self._problem.setVisible(bool(problem))

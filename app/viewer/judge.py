@@ -23,13 +23,14 @@ from core.data.captions import caption_path
 @dataclass
 class _Job:
     """A change under way. entries: what it was asked for; found and gone: what the disk says
-    afterwards, read in the worker's thread."""
+    afterwards, read in the worker's thread. text: of a caption."""
 
     entries: list[Entry] = field(default_factory=list)
     found: list[Entry] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
     words: str = ""
     quiet: bool = False
+    text: str = ""
 
 
 class Judge(QObject):
@@ -57,6 +58,8 @@ class Judge(QObject):
         self.worker = FileWorker(source.root, self)
         self.worker.finished.connect(self._finished)
         self.undo_label = self.redo_label = ""
+        # Captions that were typed and could not be written, by picture.
+        self.unwritten: dict[str, str] = {}
         self.read_only = False
         # Paths with changes under way, and when they were done: an older scan knows nothing.
         self._pending: dict[str, float] = {}
@@ -145,7 +148,7 @@ class Judge(QObject):
             return history.write_texts({beside or paths[0].with_suffix(".txt"): text}, label)
 
         words = self.tr("The caption of {0} is saved").format(entry.name)
-        self._run("caption", [entry], words, write)
+        self._run("caption", [entry], words, write, text=text)
 
     def undo(self) -> None:
         """Take back the last change that is not yet taken back."""
@@ -200,11 +203,12 @@ class Judge(QObject):
         words: str,
         act: Callable[[History, list[Path]], Done | None],
         quiet: bool = False,
+        text: str = "",
     ) -> None:
         paths = [Path(entry.path) for entry in entries]
         for entry in entries:
             self._pending[entry.path] = math.inf
-        job = _Job(entries, words=words, quiet=quiet)
+        job = _Job(entries, words=words, quiet=quiet, text=text)
         self.worker.run(kind, lambda history: act(history, paths), job)
         if kind in ("delete", "move"):
             self.deleting.emit()
@@ -233,6 +237,8 @@ class Judge(QObject):
         now = time.monotonic()
         for entry in job.entries:
             self._pending[entry.path] = now
+        if outcome.kind == "caption":
+            self._keep_unwritten(outcome, job)
         if outcome.problems:
             self._tell(outcome)
         if outcome.kind in ("undo", "redo"):
@@ -243,9 +249,19 @@ class Judge(QObject):
         if outcome.kind == "caption":
             self.changed.emit(job.entries[0].path)
 
+    def _keep_unwritten(self, outcome: Outcome, job: _Job) -> None:
+        """What was typed must outlive a disk that would not take it."""
+        path = job.entries[0].path
+        written = outcome.done is not None and bool(outcome.done.pictures)
+        self.unwritten.pop(path, None)
+        if outcome.problems and not written and job.text.strip():
+            self.unwritten[path] = job.text
+
     def _tell(self, outcome: Outcome) -> None:
         first, more = outcome.problems[0], len(outcome.problems) - 1
         text = first.sentence()
+        if outcome.kind == "caption" and self.unwritten:
+            text += " " + self.tr("What you typed is there when you edit the caption again.")
         if more:
             text += " " + counted(self.tr("And %n more problem(s).", "", more), more)
         if first.severity == "warning":

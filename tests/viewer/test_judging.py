@@ -233,6 +233,33 @@ def test_a_caption_is_written_below_the_picture(
     assert not (pictures / "pic 1.txt").exists()
 
 
+def test_a_caption_that_cannot_be_written_is_not_lost(
+    viewer: Viewer, pictures: Path, idle: Wait, qtbot: Any, monkeypatch: Any
+):
+    def full(self: History, *_: object, **__: object) -> None:
+        raise fail("disk_full", "The disk is full; make room and try again.")
+
+    def edit(expected: str) -> None:
+        # A second press while the text is being read changes nothing.
+        press(viewer, K.Key_E, K.Key_E, text="e")
+        qtbot.waitUntil(viewer.editor.isVisible, timeout=20000)
+        assert viewer.editor.text.toPlainText() == expected
+
+    with monkeypatch.context() as context:
+        context.setattr(History, "write_texts", full)
+        edit("")
+        viewer.editor.text.setPlainText("two 猫\nlines")
+        qtbot.keyClick(viewer.editor.text, K.Key_Return, CONTROL)
+        idle(viewer)
+    assert "What you typed is there" in viewer.notice.text
+    assert not (pictures / "pic 1.txt").exists()
+    edit("two 猫\nlines")
+    qtbot.keyClick(viewer.editor.text, K.Key_Return, CONTROL)
+    idle(viewer)
+    assert (pictures / "pic 1.txt").read_text(encoding="utf-8") == "two 猫\nlines"
+    assert not viewer.judge.unwritten
+
+
 def test_escape_leaves_the_caption_as_it_was(viewer: Viewer, pictures: Path, qtbot: Any):
     press(viewer, K.Key_Right)
     press(viewer, K.Key_Return)
