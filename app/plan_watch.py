@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
 from PySide6.QtCore import QObject, QTimer, Signal
@@ -102,6 +102,12 @@ class PlanWatch(QObject):
         """Take in what a closer look has found; forgotten when the forecast changes."""
         if tuple(problems) != self.more:
             self.more = tuple(problems)
+            self.changed.emit()
+
+    def refine(self, plan: Plan) -> None:
+        """Take in a newer plan of the same settings, as a closer look has made it."""
+        if self.forecast is not None and plan != self.forecast.plan:
+            self.forecast = replace(self.forecast, plan=plan)
             self.changed.emit()
 
     def _start(self) -> None:

@@ -9,6 +9,7 @@ from PySide6.QtCore import QFileSystemWatcher, QObject, QTimer, Signal
 
 from app.background import Background, StopCheck
 from app.concepts.facts import FactsReader, Listing, Look, PictureFacts
+from core.paths import user_path
 
 SETTLE_MS = 400
 # Folders with pictures that are watched; a system gives every program only so many.
@@ -39,12 +40,13 @@ class PictureSource(QObject):
         self._run = 0
         self._held = self._again = False
         self.busy = False
+        self._there = True
         self._watcher = QFileSystemWatcher(self)
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
         self._settle.setInterval(SETTLE_MS)
         self._settle.timeout.connect(self.refresh)
-        self._watcher.directoryChanged.connect(lambda: self._settle.start())
+        self._watcher.directoryChanged.connect(self._folder_changed)
         self._came.connect(self._take)
 
     def set_look(self, look: Look | None) -> None:
@@ -109,10 +111,23 @@ class PictureSource(QObject):
             self.busy = False
             self.finished.emit(result if isinstance(result, Exception) else None)
 
+    def _folder_changed(self, folder: str) -> None:
+        """Read again; of the folder above only whether the pictures' own has come or gone."""
+        if self._look is None:
+            return
+        root = user_path(self._look.concept.path)
+        if Path(folder) != root.parent or root.is_dir() != self._there:
+            self._settle.start()
+
     def _watch(self, listing: Listing) -> None:
         assert self._look is not None
-        root = Path(self._look.concept.path).expanduser()
-        wanted = {str(root), *list({str(path.parent) for path in listing.facts})[:_MOST_WATCHED]}
+        root = user_path(self._look.concept.path)
+        self._there = root.is_dir()
+        wanted = {
+            str(root),
+            str(root.parent),
+            *list({str(path.parent) for path in listing.facts})[:_MOST_WATCHED],
+        }
         there = set(self._watcher.directories())
         if gone := there - wanted:
             self._watcher.removePaths(list(gone))

@@ -50,7 +50,7 @@ class PreflightWatch(QObject):
         self.stale = False
         self.error = ""
         self._number = 0
-        self._watching = False
+        self._watching = self._refining = False
         self._forecast: object = None
         self._came.connect(self._take)
         self._went.connect(self._show_progress)
@@ -141,6 +141,10 @@ class PreflightWatch(QObject):
     def _hand_on(self) -> None:
         """Let the footer count what was found, unless the settings have changed since."""
         if self.found is not None and self.plan.forecast is self._forecast:
+            if self.found.plan is not None:
+                self._refining = True
+                self.plan.refine(self.found.plan)
+                self._forecast, self._refining = self.plan.forecast, False
             # The watch of the base model says the same in words of its own.
             self.plan.add_problems([p for p in self.found.problems if p.setting != "model.base"])
 
@@ -162,6 +166,8 @@ class PreflightWatch(QObject):
         self.changed.emit()
 
     def _plan_changed(self) -> None:
+        if self._refining:
+            return  # by what was found here
         if self.plan.forecast is not self._forecast or self.plan.busy:
             self.stale = self.found is not None
         if not self._watching:

@@ -249,7 +249,8 @@ class ConceptsTab(SettingsPage):
             assert card.body is not None
             top = card.body.mapTo(inside, card.body.rect().topLeft()).y()
             room = self.viewport().height() - top - theme.unit(1) - theme.unit(2) - 2
-            card.set_room_height(max(room, theme.unit(44)))
+            # With less the tools for captions overlap; the tab scrolls then.
+            card.set_room_height(max(room, theme.unit(52)))
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)

@@ -447,14 +447,11 @@ def test_a_folder_that_vanishes_is_told_and_comes_back(room: Room, folder: Path)
     page = room.open(folder)
     away = folder.with_name("elsewhere")
     folder.rename(away)
-    page.refresh()
-    room.settle()
-    assert room.names() == []
+    room.until(lambda: room.names() == [])
     assert "does not exist" in page.empty.text()
     away.rename(folder)
-    page.refresh()
+    room.until(lambda: len(room.names()) == 6)
     room.settle()
-    assert len(room.names()) == 6
 
 
 def test_a_replaced_picture_has_a_new_thumbnail(room: Room, folder: Path) -> None:

@@ -188,6 +188,25 @@ def test_it_follows_the_settings_while_it_is_open(checked: Window, qtbot: Any) -
     assert "duplicates_exact" in codes(checked)
 
 
+def test_the_footer_takes_in_what_the_closer_look_found(
+    complete: Window, pictures: Path, settled: Settled, qtbot: Any
+) -> None:
+    torn = pictures / "torn.png"
+    torn.write_bytes((pictures / "picture 1.png").read_bytes()[:-100])
+    complete.look_again()
+    qtbot.wait(50)
+    settled(complete)
+    assert complete.plan_watch.forecast is not None
+    count = len(complete.plan_watch.forecast.plan.items)
+    assert torn in {item.path for item in complete.plan_watch.forecast.plan.items}
+    complete.footer.check.click()
+    wait(complete, qtbot)
+    assert complete.preflight_watch.found is not None
+    assert complete.preflight_watch.found.plan is complete.plan_watch.forecast.plan
+    assert len(complete.plan_watch.forecast.plan.items) == count - 1
+    assert not complete.preflight_watch.stale
+
+
 def test_a_mended_fault_is_gone(checked: Window, pictures: Path, qtbot: Any) -> None:
     (pictures / "twin.png").unlink()
     checked.look_again()
