@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from core.errors import Stopped
-from core.worker.client import worker_environment
+from core.worker.lineprocess import worker_environment
 
 
 class HelperFailed(Exception):

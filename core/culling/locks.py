@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from core.errors import fail
+from core.filelock import try_lock, unlock
 
 PATIENCE = 30.0
 _PAUSE = 0.002
@@ -45,7 +45,7 @@ def held(file: Path, folder: Path) -> Iterator[None]:
         ) from error
     try:
         deadline = time.monotonic() + PATIENCE
-        while not _lock(handle):
+        while not try_lock(handle):
             if time.monotonic() >= deadline:
                 raise fail(
                     "folder_busy",
@@ -56,35 +56,6 @@ def held(file: Path, folder: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            _unlock(handle)
+            unlock(handle)
     finally:
         os.close(handle)
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(handle: int) -> bool:
-        os.lseek(handle, 0, os.SEEK_SET)
-        try:
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-    def _unlock(handle: int) -> None:
-        os.lseek(handle, 0, os.SEEK_SET)
-        msvcrt.locking(handle, msvcrt.LK_UNLCK, 1)
-
-else:
-    import fcntl
-
-    def _lock(handle: int) -> bool:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True
-
-    def _unlock(handle: int) -> None:
-        fcntl.flock(handle, fcntl.LOCK_UN)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.filelock import try_lock, unlock
 from core.runs.folder import RunFolder
 
 # Windows refuses reading where another process has locked; the process id is at the beginning.
@@ -43,7 +43,7 @@ def hold(path: Path, patience: float = 1.0) -> WorkerLock | None:
     """Lock any file as `acquire` locks a run's, making it where it is not there."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     deadline = time.monotonic() + patience
-    while not _lock(handle, shared=False):
+    while not try_lock(handle, at=_LOCKED_BYTE):
         if time.monotonic() >= deadline:
             os.close(handle)
             return None
@@ -67,9 +67,9 @@ def is_held(path: Path) -> bool:
     except OSError:
         return False
     try:
-        free = _lock(handle, shared=True)
+        free = try_lock(handle, shared=True, at=_LOCKED_BYTE)
         if free:
-            _unlock(handle)
+            unlock(handle, at=_LOCKED_BYTE)
         return not free
     finally:
         os.close(handle)
@@ -83,32 +83,3 @@ def running_pid(run: RunFolder | Path) -> int | None:
     with contextlib.suppress(OSError, ValueError):
         return int(folder.lock_file.read_text(encoding="ascii"))
     return None
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(handle: int, shared: bool) -> bool:
-        os.lseek(handle, _LOCKED_BYTE, os.SEEK_SET)
-        try:
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-    def _unlock(handle: int) -> None:
-        os.lseek(handle, _LOCKED_BYTE, os.SEEK_SET)
-        msvcrt.locking(handle, msvcrt.LK_UNLCK, 1)
-
-else:
-    import fcntl
-
-    def _lock(handle: int, shared: bool) -> bool:
-        try:
-            fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True
-
-    def _unlock(handle: int) -> None:
-        fcntl.flock(handle, fcntl.LOCK_UN)

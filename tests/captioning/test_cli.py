@@ -14,7 +14,7 @@ import pytest
 
 from core.cli import main
 from core.culling.history import History
-from core.worker.client import worker_environment
+from core.worker.lineprocess import worker_environment
 
 SURE = "hatsune miku, 1girl, long hair"
 SCRIPT = Path(__file__).with_name("cli_scripted.py")

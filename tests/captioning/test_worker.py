@@ -18,7 +18,7 @@ from core.captioning.job import Progress, plan_captions, run_captions
 from core.captioning.options import CaptionOptions
 from core.captioning.tags import Change
 from core.errors import Problem, UserError
-from core.worker.client import worker_environment
+from core.worker.lineprocess import worker_environment
 from tests.captioning.makers import MakeTagger
 
 SCRIPT = Path(__file__).with_name("models.py")

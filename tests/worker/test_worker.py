@@ -24,8 +24,8 @@ from core.worker.client import (
     send_by_folder,
     why_it_died,
     worker_command,
-    worker_environment,
 )
+from core.worker.lineprocess import worker_environment
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX systems")
 # A stop must be followed within 3 seconds; a busy machine gets more.
