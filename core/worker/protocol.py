@@ -50,7 +50,8 @@ class Phase(_Event):
 class Step(_Event):
     """One optimizer step. epoch is fractional; seconds is this step's duration; memory in bytes.
 
-    lr: rate per parameter group, d x lr for Prodigy. loss is None when not one of the step's pictures could be used.
+    lr: rate per parameter group, d x lr for Prodigy. loss is None when not one of the step's
+    pictures could be used.
     """
 
     type: Literal["step"] = "step"
