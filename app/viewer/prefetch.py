@@ -92,10 +92,13 @@ class Loader(QObject):
         budget: int = BUDGET_MB << 20,
         threads: int | None = None,
         decoder: Callable[[str, QSize | None], Picture] = decode.decode,
+        first_look: Callable[[str, QSize | None], Picture] | None = None,
     ) -> None:
+        """first_look decodes for `Stage.LOW`, the decoder without one."""
         super().__init__(parent)
         decode.prepare()
         self._decoder = decoder
+        self._first_look = first_look or decoder
         self._budget = budget
         self._kept: OrderedDict[tuple[str, Stage], tuple[Request, Picture]] = OrderedDict()
         self._bytes = 0
@@ -218,7 +221,8 @@ class Loader(QObject):
                     return
                 request = self._queue.pop(0)
                 self._working.add(request)
-            picture = self._decoder(request.path, request.box)
+            act = self._first_look if request.stage == Stage.LOW else self._decoder
+            picture = act(request.path, request.box)
             with self._lock:
                 if self._closed:
                     return

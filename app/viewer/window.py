@@ -42,6 +42,7 @@ from app.viewer.navigator import Navigator
 from app.viewer.notice import Notice
 from app.viewer.overlays import Shown
 from app.viewer.prefetch import BUDGET_MB, Loader
+from app.viewer.quick import first_look
 from app.viewer.source import Entry, Listing, Source, Training, entry_of
 from app.viewer.survey import Found, Survey
 from core.data.scan import is_picture_name
@@ -79,7 +80,7 @@ class Viewer(QWidget):
         self.source, self.training = source, training
         self.keymap = keys.load()
         self.album = Album(self)
-        self.loader = Loader(self, budget=_budget())
+        self.loader = Loader(self, budget=_budget(), first_look=first_look)
         self.store = ThumbnailStore(self)
         self.facts = FactReader(training, self)
         self.in_use = InUse(self.facts.background, self)
