@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from core.config.fields import tr
+from core.config.words import tr
 from core.errors import Problem, UserError
 
 Mode = Literal["skip", "append", "overwrite"]

@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from core.config.fields import Above, Settings, setting, tr
+from core.config.fields import Above, Settings, setting
+from core.config.words import tr
 
 PromptSource = Literal[
     "caption_file", "metadata", "single_file", "filename", "folder_name", "fixed"

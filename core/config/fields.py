@@ -31,11 +31,6 @@ class Above:
 Condition = Mapping[str, tuple[Any, ...] | Above]
 
 
-def tr(text: str) -> str:
-    """Mark a string for translation; returns it unchanged (core has no Qt)."""
-    return text
-
-
 class Settings(BaseModel):
     """Base of every group of settings: checks on assignment, refuses unknown names."""
 

@@ -10,12 +10,13 @@ from typing import Any
 from pydantic import BaseModel, Field, ValidationError
 
 from core.config.concepts import Concept
-from core.config.fields import SettingInfo, Settings, setting, tr, walk
+from core.config.fields import SettingInfo, Settings, setting, walk
 from core.config.lora import Lora
 from core.config.model import Model
 from core.config.rules import concept_problems, path_problems
 from core.config.sampling import Sampling
 from core.config.training import Checkpoints, Training
+from core.config.words import tr
 from core.errors import Problem, UserError
 
 FORMAT_VERSION = 1

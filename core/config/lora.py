@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from core.config.fields import Settings, setting, tr
+from core.config.fields import Settings, setting
+from core.config.words import tr
 
 Targets = Literal["attention", "attention_ff", "all"]
 

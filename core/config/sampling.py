@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from core.config.fields import Settings, setting, tr
+from core.config.fields import Settings, setting
 from core.config.training import UNIT_LABELS, Unit
+from core.config.words import tr
 from core.sampling.genspec import GenSpec
 
 SAMPLES = tr("Samples")

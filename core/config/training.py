@@ -6,8 +6,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from core.config.fields import Settings, setting, tr
+from core.config.fields import Settings, setting
 from core.config.model import DTYPE_LABELS, Dtype
+from core.config.words import tr
 
 Optimizer = Literal["adamw", "adamw_8bit", "prodigy"]
 Unit = Literal["step", "epoch", "minute", "never"]
