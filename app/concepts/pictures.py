@@ -50,10 +50,10 @@ _WRITTEN_MS = 300
 class PicturesPage(QWidget):
     """The pictures of one concept. Signals:
 
-    sourceRequested(): the user wants captions from files, to edit them.
+    revealed(): the picture that somebody is led to is the grid's current one now.
     """
 
-    sourceRequested = Signal()
+    revealed = Signal()
 
     def __init__(self, background: Background, store: ThumbnailStore) -> None:
         super().__init__()
@@ -233,6 +233,7 @@ class PicturesPage(QWidget):
             self._show_counts()
         self.grid.select([path], path)
         self.grid.setFocus(Qt.FocusReason.OtherFocusReason)
+        self.revealed.emit()
 
     def _usable(self) -> list[Path]:
         """The pictures that training can read: the others need no caption."""

@@ -157,7 +157,18 @@ class ConceptsTab(SettingsPage):
 
         if self._thumbnails is None:
             self._thumbnails = ThumbnailStore(self)
-        return PicturesPage(self.background, self._thumbnails)
+        page = PicturesPage(self.background, self._thumbnails)
+        page.revealed.connect(lambda: QTimer.singleShot(0, page, lambda: self._bring_tile(page)))
+        return page
+
+    def _bring_tile(self, page: PicturesPage) -> None:
+        """Scroll to the current tile where the room is higher than what can be seen of it."""
+        grid, inside = page.grid, self.widget()
+        tile = grid.visualRect(grid.currentIndex())
+        if inside is not None and tile.isValid():
+            middle = grid.viewport().mapTo(inside, tile.center())
+            around = min(tile.height() // 2 + theme.unit(1), self.viewport().height() // 2)
+            self.ensureVisible(0, middle.y(), 0, around)
 
     def make_statistics(self, card: ConceptCard) -> ConceptStatistics:
         """A page for a concept's statistics; a tag there leads to the pictures that have it."""
@@ -313,7 +324,7 @@ class ConceptsTab(SettingsPage):
         """What is special about folders that were added, in a sentence; empty for plain ones."""
         parts = []
         if any(kohya_name(Path(c["path"]).name) for c in concepts):
-            parts.append(self.tr("folder names with repeats, as kohya's scripts use them"))
+            parts.append(self.tr("kohya's folder names with repeats"))
         if any(c["prompt"]["source"] == "metadata" for c in concepts):
             parts.append(self.tr("a table of captions"))
         if any(c["kind"] == "prior" for c in concepts):

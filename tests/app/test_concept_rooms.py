@@ -242,6 +242,29 @@ def test_broken_pictures_need_no_caption(
     assert pictures / "broken.png" not in store.pictures
 
 
+def test_a_picture_that_one_is_led_to_can_be_seen_in_a_low_window(
+    window: Window, pictures: Path, read: Callable[..., None], qtbot: Any
+) -> None:
+    tab = tab_of(window)
+    window.take_dropped([make_pictures(pictures.parent / "many", 30, 0)])
+    page = enter_pictures(tab)
+    read(page)
+    window.welcome.dismissed.emit()
+    window.check.open()
+    window.resize(1280, 720)
+    qtbot.wait(50)
+    last = pictures.parent / "many" / "picture 29.png"
+    window.reveal_picture(0, str(last))
+
+    def seen() -> bool:
+        grid = page.grid
+        tile = grid.visualRect(grid.currentIndex())
+        place = grid.viewport().mapTo(tab.viewport(), tile.center())
+        return grid.current() == last and tab.viewport().rect().contains(place)
+
+    qtbot.waitUntil(seen, timeout=20000)
+
+
 def viewers() -> list[Viewer]:
     """The viewers on the screen."""
     return [w for w in QApplication.topLevelWidgets() if isinstance(w, Viewer) and w.isVisible()]
