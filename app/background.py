@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,6 +16,23 @@ THREADS = 2
 _log = logging.getLogger(__name__)
 
 StopCheck = Callable[[], bool]
+
+
+_ending: set[threading.Thread] = set()
+
+
+def end_later(threads: Iterable[threading.Thread]) -> None:
+    """Let threads that were told to stop finish by themselves; the program's end waits for them,
+    because Qt must not be taken away while they use it."""
+    for thread in [thread for thread in _ending if not thread.is_alive()]:
+        _ending.discard(thread)
+    _ending.update(thread for thread in threads if thread.is_alive())
+
+
+@atexit.register
+def _wait_for_the_last() -> None:
+    for thread in list(_ending):
+        thread.join(timeout=10)
 
 
 class _Task:

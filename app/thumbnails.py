@@ -24,6 +24,7 @@ import shiboken6
 from PySide6.QtCore import QObject, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QColorSpace, QImage, QImageReader, QPainter
 
+from app.background import end_later
 from core.paths import cache_dir
 
 EDGES = (256, 512)
@@ -135,6 +136,11 @@ class ThumbnailStore(QObject):
         """Whether nothing waits, is decoded or is yet to be told."""
         return self._queue.is_idle()
 
+    def stop(self) -> None:
+        """Drop what waits; what is being decoded ends by itself."""
+        self._queue.stop()
+        end_later(self._queue.threads())
+
     def close(self) -> None:
         """Drop what waits and wait for what is being decoded."""
         self._queue.stop()
@@ -228,6 +234,10 @@ class _Queue:
             self._heap.clear()
             self._lock.notify_all()
 
+    def threads(self) -> list[threading.Thread]:
+        with self._lock:
+            return list(self._threads)
+
     def join(self) -> None:
         for thread in self._threads:
             thread.join()
@@ -254,9 +264,9 @@ class _Queue:
                 image, reason = QImage(), f"The picture cannot be shown ({error})."
             with self._lock:
                 self._results.append((key, image, reason))
-                first = len(self._results) == 1
-            if first:
-                self.tell()
+                # Told under the lock: a store that was stopped may be taken away at any time.
+                if len(self._results) == 1 and not self._closed:
+                    self.tell()
             self.disk.trim_if_due(lambda: self._closed)
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import shiboken6
 from PySide6.QtCore import QObject, QSize, Signal
 
+from app.background import end_later
 from app.viewer import decode
 from app.viewer.decode import Picture, fitting
 
@@ -199,13 +200,15 @@ class Loader(QObject):
                 self._bytes -= found[1].bytes
 
     def close(self) -> None:
-        """Drop what waits, and end the threads after what they are doing."""
+        """Drop everything; a picture that is being decoded is finished by itself and not told.
+
+        Waiting for a hundred megapixels here would stop the window that the viewer belongs to.
+        """
         with self._lock:
             self._closed = True
             self._queue.clear()
             self._lock.notify_all()
-        for thread in self._threads:
-            thread.join(timeout=10)
+        end_later(self._threads)
         self._kept.clear()
         self._bytes = 0
 
@@ -224,9 +227,9 @@ class Loader(QObject):
             act = self._first_look if request.stage == Stage.LOW else self._decoder
             picture = act(request.path, request.box)
             with self._lock:
-                if self._closed:
+                # Held while it is told, so that nobody takes this object away meanwhile.
+                if self._closed or not shiboken6.isValid(self):
                     return
-            if shiboken6.isValid(self):
                 self._done.emit(request, picture)
 
     # --- in the GUI thread ---------------------------------------------------

@@ -472,7 +472,7 @@ class Viewer(QWidget):
         self.survey.close()
         self.judge.worker.finish()
         self.loader.close()
-        self.store.close()
+        self.store.stop()
         self.facts.close()
         event.accept()
         self.closed.emit()

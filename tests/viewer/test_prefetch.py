@@ -130,3 +130,22 @@ def test_the_gui_thread_never_decodes(loader: Loader, decoder: Decoder, qtbot: A
     loader.want(screen("a", "b"))
     qtbot.waitUntil(lambda: loader.get("b", Stage.SCREEN) is not None)
     assert threading.current_thread().name not in decoder.threads
+
+
+def test_closing_waits_for_no_picture_and_tells_nothing_more(
+    loader: Loader, decoder: Decoder, qtbot: Any
+):
+    told: list[str] = []
+    loader.arrived.connect(lambda path, _stage: told.append(path))
+    decoder.gate.clear()
+    loader.want(screen("a", "b"))
+    qtbot.waitUntil(lambda: decoder.asked == ["a"], timeout=20000)
+    loader.close()
+    working = [t for t in threading.enumerate() if t.name == "decode-0"]
+    assert working
+    decoder.gate.set()
+    for thread in working:
+        thread.join(20)
+    qtbot.wait(50)
+    assert told == []
+    assert decoder.asked == ["a"]
