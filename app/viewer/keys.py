@@ -25,114 +25,110 @@ class Command:
     repeats: bool = False
 
 
-def _commands() -> tuple[Command, ...]:
-    go, judge, look = (
-        QT_TRANSLATE_NOOP("viewer", "Go"),
-        QT_TRANSLATE_NOOP("viewer", "Judge"),
-        QT_TRANSLATE_NOOP("viewer", "Look"),
-    )
-    several, shown = (
-        QT_TRANSLATE_NOOP("viewer", "Several at once"),
-        QT_TRANSLATE_NOOP("viewer", "Shown over the picture"),
-    )
-    words, rest = (
-        QT_TRANSLATE_NOOP("viewer", "Captions and training"),
-        QT_TRANSLATE_NOOP("viewer", "Window"),
-    )
-    rows: tuple[tuple[object, ...], ...] = (
-        ("next", QT_TRANSLATE_NOOP("viewer", "Next picture"), "Right Space N", go, True),
-        ("previous", QT_TRANSLATE_NOOP("viewer", "Previous picture"), "Left Backspace P", go, True),
-        ("forward", QT_TRANSLATE_NOOP("viewer", "Ten forward"), "PgDown", go, True),
-        ("back", QT_TRANSLATE_NOOP("viewer", "Ten back"), "PgUp", go, True),
-        ("first", QT_TRANSLATE_NOOP("viewer", "First picture"), "Home", go),
-        ("last", QT_TRANSLATE_NOOP("viewer", "Last picture"), "End", go),
-        ("jump", QT_TRANSLATE_NOOP("viewer", "Go to a number or name"), "Ctrl+G", go),
-        ("next_uncaptioned", QT_TRANSLATE_NOOP("viewer", "Next without caption"), "Ctrl+J", go),
-        ("slideshow", QT_TRANSLATE_NOOP("viewer", "Slide show"), "H Shift+Space", go),
-        ("keep", QT_TRANSLATE_NOOP("viewer", "Keep, then next"), "K", judge, True),
-        ("reject", QT_TRANSLATE_NOOP("viewer", "Reject, then next"), "X", judge, True),
-        ("unmark", QT_TRANSLATE_NOOP("viewer", "Take the mark off"), "Shift+X", judge),
-        ("stars0", QT_TRANSLATE_NOOP("viewer", "No stars"), "0", judge),
-        ("stars1", QT_TRANSLATE_NOOP("viewer", "One star"), "1", judge),
-        ("stars2", QT_TRANSLATE_NOOP("viewer", "Two stars"), "2", judge),
-        ("stars3", QT_TRANSLATE_NOOP("viewer", "Three stars"), "3", judge),
-        ("stars4", QT_TRANSLATE_NOOP("viewer", "Four stars"), "4", judge),
-        ("stars5", QT_TRANSLATE_NOOP("viewer", "Five stars"), "5", judge),
-        (
-            "delete",
-            QT_TRANSLATE_NOOP("viewer", "To the trash, with caption and mask"),
-            "Del",
-            judge,
-            True,
-        ),
-        ("undo", QT_TRANSLATE_NOOP("viewer", "Undo"), "Ctrl+Z U", judge, True),
-        ("redo", QT_TRANSLATE_NOOP("viewer", "Redo"), "Ctrl+Y Ctrl+Shift+Z", judge, True),
-        (
-            "trash_rejected",
-            QT_TRANSLATE_NOOP("viewer", "Rejected pictures to the trash..."),
-            "Ctrl+Return",
-            judge,
-        ),
-        (
-            "take_kept",
-            QT_TRANSLATE_NOOP("viewer", "Copy or move kept pictures..."),
-            "Ctrl+Shift+Return",
-            judge,
-        ),
-        ("toggle_zoom", QT_TRANSLATE_NOOP("viewer", "Fit or 100 % at the pointer"), "Z", look),
-        ("zoom_in", QT_TRANSLATE_NOOP("viewer", "Larger"), "+ =", look, True),
-        ("zoom_out", QT_TRANSLATE_NOOP("viewer", "Smaller"), "-", look, True),
-        ("fit", QT_TRANSLATE_NOOP("viewer", "Fit"), "/", look),
-        ("fill", QT_TRANSLATE_NOOP("viewer", "Fill the window"), "\\ Shift+Z", look),
-        ("full", QT_TRANSLATE_NOOP("viewer", "100 %"), "*", look),
-        ("pan_left", QT_TRANSLATE_NOOP("viewer", "Move the view left"), "Shift+Left", look, True),
-        (
-            "pan_right",
-            QT_TRANSLATE_NOOP("viewer", "Move the view right"),
-            "Shift+Right",
-            look,
-            True,
-        ),
-        ("pan_up", QT_TRANSLATE_NOOP("viewer", "Move the view up"), "Shift+Up Up", look, True),
-        (
-            "pan_down",
-            QT_TRANSLATE_NOOP("viewer", "Move the view down"),
-            "Shift+Down Down",
-            look,
-            True,
-        ),
-        ("lock_zoom", QT_TRANSLATE_NOOP("viewer", "Keep zoom and place for all"), "L", look),
-        ("compare", QT_TRANSLATE_NOOP("viewer", "Compare two, four, one"), "C", several),
-        ("next_pane", QT_TRANSLATE_NOOP("viewer", "Next of the compared"), "Tab", several),
-        (
-            "previous_pane",
-            QT_TRANSLATE_NOOP("viewer", "Previous of the compared"),
-            "Shift+Tab",
-            several,
-        ),
-        ("filmstrip", QT_TRANSLATE_NOOP("viewer", "Film strip"), "T", several),
-        ("sort", QT_TRANSLATE_NOOP("viewer", "Order..."), "S", several),
-        ("filter", QT_TRANSLATE_NOOP("viewer", "Show only..."), "Y", several),
-        ("groups", QT_TRANSLATE_NOOP("viewer", "Find near-duplicates"), "G", several),
-        ("info", QT_TRANSLATE_NOOP("viewer", "Facts"), "I", shown),
-        ("caption", QT_TRANSLATE_NOOP("viewer", "Caption"), "A", shown),
-        ("crop", QT_TRANSLATE_NOOP("viewer", "What training sees"), "B", shown),
-        ("mask", QT_TRANSLATE_NOOP("viewer", "Mask"), "M", shown),
-        ("edit_caption", QT_TRANSLATE_NOOP("viewer", "Edit the caption"), "E Return", words),
-        ("focus", QT_TRANSLATE_NOOP("viewer", "Set the focus of the crop"), "O", words),
-        ("clear_focus", QT_TRANSLATE_NOOP("viewer", "Focus back to the middle"), "Shift+O", words),
-        ("full_screen", QT_TRANSLATE_NOOP("viewer", "Full screen"), "F F11", rest),
-        ("rescan", QT_TRANSLATE_NOOP("viewer", "Read the folder again"), "F5", rest),
-        ("help", QT_TRANSLATE_NOOP("viewer", "These keys"), "? F1", rest),
-        ("leave", QT_TRANSLATE_NOOP("viewer", "Back, then close"), "Esc", rest),
-    )
-    return tuple(
-        Command(str(n), str(title), tuple(str(keys).split(" ")), str(group), bool(repeats))
-        for n, title, keys, group, repeats in ((*row, False)[:5] for row in rows)
-    )
+_GO = QT_TRANSLATE_NOOP("viewer", "Go")
+_JUDGE = QT_TRANSLATE_NOOP("viewer", "Judge")
+_LOOK = QT_TRANSLATE_NOOP("viewer", "Look")
+_SEVERAL = QT_TRANSLATE_NOOP("viewer", "Several at once")
+_SHOWN = QT_TRANSLATE_NOOP("viewer", "Shown over the picture")
+_WORDS = QT_TRANSLATE_NOOP("viewer", "Captions and training")
+_WINDOW = QT_TRANSLATE_NOOP("viewer", "Window")
+# Name, what it does, usual keys, heading; True for what goes on while the key is held.
+_ROWS: tuple[tuple[object, ...], ...] = (
+    ("next", QT_TRANSLATE_NOOP("viewer", "Next picture"), "Right Space N", _GO, True),
+    ("previous", QT_TRANSLATE_NOOP("viewer", "Previous picture"), "Left Backspace P", _GO, True),
+    ("forward", QT_TRANSLATE_NOOP("viewer", "Ten forward"), "PgDown", _GO, True),
+    ("back", QT_TRANSLATE_NOOP("viewer", "Ten back"), "PgUp", _GO, True),
+    ("first", QT_TRANSLATE_NOOP("viewer", "First picture"), "Home", _GO),
+    ("last", QT_TRANSLATE_NOOP("viewer", "Last picture"), "End", _GO),
+    ("jump", QT_TRANSLATE_NOOP("viewer", "Go to a number or name"), "Ctrl+G", _GO),
+    ("next_uncaptioned", QT_TRANSLATE_NOOP("viewer", "Next without caption"), "Ctrl+J", _GO),
+    ("slideshow", QT_TRANSLATE_NOOP("viewer", "Slide show"), "H Shift+Space", _GO),
+    ("keep", QT_TRANSLATE_NOOP("viewer", "Keep, then next"), "K", _JUDGE, True),
+    ("reject", QT_TRANSLATE_NOOP("viewer", "Reject, then next"), "X", _JUDGE, True),
+    ("unmark", QT_TRANSLATE_NOOP("viewer", "Take the mark off"), "Shift+X", _JUDGE),
+    ("stars0", QT_TRANSLATE_NOOP("viewer", "No stars"), "0", _JUDGE),
+    ("stars1", QT_TRANSLATE_NOOP("viewer", "One star"), "1", _JUDGE),
+    ("stars2", QT_TRANSLATE_NOOP("viewer", "Two stars"), "2", _JUDGE),
+    ("stars3", QT_TRANSLATE_NOOP("viewer", "Three stars"), "3", _JUDGE),
+    ("stars4", QT_TRANSLATE_NOOP("viewer", "Four stars"), "4", _JUDGE),
+    ("stars5", QT_TRANSLATE_NOOP("viewer", "Five stars"), "5", _JUDGE),
+    (
+        "delete",
+        QT_TRANSLATE_NOOP("viewer", "To the trash, with caption and mask"),
+        "Del",
+        _JUDGE,
+        True,
+    ),
+    ("undo", QT_TRANSLATE_NOOP("viewer", "Undo"), "Ctrl+Z U", _JUDGE, True),
+    ("redo", QT_TRANSLATE_NOOP("viewer", "Redo"), "Ctrl+Y Ctrl+Shift+Z", _JUDGE, True),
+    (
+        "trash_rejected",
+        QT_TRANSLATE_NOOP("viewer", "Rejected pictures to the trash..."),
+        "Ctrl+Return",
+        _JUDGE,
+    ),
+    (
+        "take_kept",
+        QT_TRANSLATE_NOOP("viewer", "Copy or move kept pictures..."),
+        "Ctrl+Shift+Return",
+        _JUDGE,
+    ),
+    ("toggle_zoom", QT_TRANSLATE_NOOP("viewer", "Fit or 100 % at the pointer"), "Z", _LOOK),
+    ("zoom_in", QT_TRANSLATE_NOOP("viewer", "Larger"), "+ =", _LOOK, True),
+    ("zoom_out", QT_TRANSLATE_NOOP("viewer", "Smaller"), "-", _LOOK, True),
+    ("fit", QT_TRANSLATE_NOOP("viewer", "Fit"), "/", _LOOK),
+    ("fill", QT_TRANSLATE_NOOP("viewer", "Fill the window"), "\\ Shift+Z", _LOOK),
+    ("full", QT_TRANSLATE_NOOP("viewer", "100 %"), "*", _LOOK),
+    ("pan_left", QT_TRANSLATE_NOOP("viewer", "Move the view left"), "Shift+Left", _LOOK, True),
+    (
+        "pan_right",
+        QT_TRANSLATE_NOOP("viewer", "Move the view right"),
+        "Shift+Right",
+        _LOOK,
+        True,
+    ),
+    ("pan_up", QT_TRANSLATE_NOOP("viewer", "Move the view up"), "Shift+Up Up", _LOOK, True),
+    (
+        "pan_down",
+        QT_TRANSLATE_NOOP("viewer", "Move the view down"),
+        "Shift+Down Down",
+        _LOOK,
+        True,
+    ),
+    ("lock_zoom", QT_TRANSLATE_NOOP("viewer", "Keep zoom and place for all"), "L", _LOOK),
+    ("compare", QT_TRANSLATE_NOOP("viewer", "Compare two, four, one"), "C", _SEVERAL),
+    ("next_pane", QT_TRANSLATE_NOOP("viewer", "Next of the compared"), "Tab", _SEVERAL),
+    (
+        "previous_pane",
+        QT_TRANSLATE_NOOP("viewer", "Previous of the compared"),
+        "Shift+Tab",
+        _SEVERAL,
+    ),
+    ("filmstrip", QT_TRANSLATE_NOOP("viewer", "Film strip"), "T", _SEVERAL),
+    ("sort", QT_TRANSLATE_NOOP("viewer", "Order..."), "S", _SEVERAL),
+    ("filter", QT_TRANSLATE_NOOP("viewer", "Show only..."), "Y", _SEVERAL),
+    ("groups", QT_TRANSLATE_NOOP("viewer", "Find near-duplicates"), "G", _SEVERAL),
+    ("info", QT_TRANSLATE_NOOP("viewer", "Facts"), "I", _SHOWN),
+    ("caption", QT_TRANSLATE_NOOP("viewer", "Caption"), "A", _SHOWN),
+    ("crop", QT_TRANSLATE_NOOP("viewer", "What training sees"), "B", _SHOWN),
+    ("mask", QT_TRANSLATE_NOOP("viewer", "Mask"), "M", _SHOWN),
+    ("edit_caption", QT_TRANSLATE_NOOP("viewer", "Edit the caption"), "E Return", _WORDS),
+    ("focus", QT_TRANSLATE_NOOP("viewer", "Set the focus of the crop"), "O", _WORDS),
+    ("clear_focus", QT_TRANSLATE_NOOP("viewer", "Focus back to the middle"), "Shift+O", _WORDS),
+    ("full_screen", QT_TRANSLATE_NOOP("viewer", "Full screen"), "F F11", _WINDOW),
+    ("rescan", QT_TRANSLATE_NOOP("viewer", "Read the folder again"), "F5", _WINDOW),
+    ("help", QT_TRANSLATE_NOOP("viewer", "These keys"), "? F1", _WINDOW),
+    ("leave", QT_TRANSLATE_NOOP("viewer", "Back, then close"), "Esc", _WINDOW),
+)
 
 
-COMMANDS = _commands()
+def _command(
+    name: object, title: object, keys: object, group: object, repeats: object = False
+) -> Command:
+    return Command(str(name), str(title), tuple(str(keys).split(" ")), str(group), bool(repeats))
+
+
+COMMANDS = tuple(_command(*row) for row in _ROWS)
 BY_NAME = {command.name: command for command in COMMANDS}
 
 
