@@ -233,7 +233,7 @@ class CaptionEditor(QWidget):
         self._timer.start()
         changed = self.is_changed()
         self.state.setText(self.tr("Ctrl+Enter keeps it, Esc takes it back") if changed else "")
-        self.tokens.setVisible(self._picture is not None)
+        self.tokens.setVisible(self._picture is not None and not self.edit.isReadOnly())
 
     def _count(self) -> None:
         if self._picture is None or not self.isVisible():

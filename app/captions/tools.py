@@ -29,6 +29,7 @@ from app.captions.operations import Kind
 from app.captions.store import CaptionStore, FullHistory
 from app.captions.tag_view import NO_CAPTION, TagView
 from app.icons import icon
+from app.widgets.buttons import tool_button
 from app.widgets.labels import Note
 from core.captioning.files import FileOf, beside
 from core.captioning.tags import Change, add_tag, has_tag, remove_tag, tags_of
@@ -138,8 +139,8 @@ class CaptionTools(QWidget):
         self.next_button = QPushButton(icon("arrow-down"), self.tr("Next without caption"))
         self.next_button.setToolTip("Ctrl+J")
         self.next_button.clicked.connect(self.next_without_caption)
-        self.undo_button = _tool("undo-2", self.tr("Undo"), self.undo)
-        self.redo_button = _tool("redo-2", self.tr("Redo"), self.redo)
+        self.undo_button = tool_button("undo-2", self.tr("Undo"), self.undo)
+        self.redo_button = tool_button("redo-2", self.tr("Redo"), self.redo)
         row = QHBoxLayout()
         row.setSpacing(theme.unit(0.5))
         row.addWidget(self.next_button)
@@ -155,7 +156,7 @@ class CaptionTools(QWidget):
         self.change_button = QPushButton(icon("search"), self.tr("Find, replace..."))
         self.change_button.setToolTip(self.tr("Change many captions (Ctrl+H)"))
         self.change_button.clicked.connect(lambda: self.change("replace"))
-        self.more = _tool("ellipsis", self.tr("More changes"), None)
+        self.more = tool_button("ellipsis", self.tr("More changes"), None)
         self.more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         menu = QMenu(self.more)
         offered: tuple[tuple[Kind, str], ...] = (
@@ -437,14 +438,3 @@ class CaptionTools(QWidget):
         gap = theme.unit(0.5 if low else 1)
         self._upper.setContentsMargins(0, 0, 0, gap)
         self._lower.setContentsMargins(0, gap, 0, 0)
-
-
-def _tool(name: str, text: str, act: Callable[[], object] | None) -> QToolButton:
-    button = QToolButton()
-    button.setIcon(icon(name, "muted"))
-    button.setIconSize(QSize(theme.unit(2), theme.unit(2)))
-    button.setToolTip(text)
-    button.setAccessibleName(text)
-    if act is not None:
-        button.clicked.connect(lambda _=False: act())
-    return button

@@ -45,6 +45,7 @@ class PictureActions(QObject):
         acts: dict[str, Callable[[], object]] = {
             "delete": lambda: self.delete(selected),
             "open": self.openRequested.emit,
+            "edit": self.edit_caption,
             "copy": lambda: self.copy_captions(selected),
             "paste": lambda: self.paste_caption(selected),
             "undo": self.changes.undo,
@@ -99,6 +100,13 @@ class PictureActions(QObject):
             return
         ((picture, text),) = texts.items()
         self.grid.edit_with(picture, text)
+
+    def edit_caption(self) -> None:
+        """Edit the current picture's caption where it stands."""
+        if not self.model.editable:
+            self._tell_not_editable()
+        elif self.grid.current() is not None:
+            self.grid.edit(self.grid.currentIndex())
 
     def copy_captions(self, pictures: Sequence[Path]) -> None:
         """Put the pictures' captions on the clipboard, a line between two pictures."""
@@ -175,8 +183,7 @@ class PictureActions(QObject):
             action.setEnabled(on and bool(selected))
 
         add("eye", self.tr("Open in the viewer"), self.tr("Space"), self.openRequested.emit)
-        edit = lambda: self.grid.edit(self.grid.currentIndex())  # noqa: E731
-        add("pencil", self.tr("Edit the caption"), "F2", edit, editable)
+        add("pencil", self.tr("Edit the caption"), "F2", self.edit_caption, editable)
         if len(selected) > 1:
             text = self.tr("Caption for all selected...")
             add("captions", text, "", lambda: self.ask_caption(selected), editable)

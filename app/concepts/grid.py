@@ -60,8 +60,9 @@ _OWN_KEYS = (
 class PictureGrid(QAbstractItemView):
     """Pictures as tiles or as a list. Signals:
 
-    asked(what): the user wants `delete`, `open`, `copy`, `paste`, `undo`, `redo`, `reject` or
-    `keep` for the selected pictures. menuRequested(global position). edgeChanged(side in units).
+    asked(what): the user wants `delete`, `open`, `edit`, `copy`, `paste`, `undo`, `redo`,
+    `reject` or `keep` for the selected pictures. menuRequested(global position).
+    edgeChanged(side in units).
     """
 
     asked = Signal(str)
@@ -393,7 +394,7 @@ class PictureGrid(QAbstractItemView):
         if what:
             self.asked.emit(what)
         elif plain and event.key() in (Qt.Key.Key_F2, Qt.Key.Key_Return, Qt.Key.Key_Enter):
-            self.edit(self.currentIndex())
+            self.asked.emit("edit")
         elif plain and event.text() and event.text().isprintable():
             event.ignore()  # no search by typing: letters are keys
         else:

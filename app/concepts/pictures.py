@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +34,7 @@ from app.concepts.toolbar import PictureBar
 from app.i18n import counted
 from app.icons import icon
 from app.thumbnails import ThumbnailStore
+from app.widgets.buttons import tool_button
 from app.widgets.labels import Note
 from core.paths import user_path
 
@@ -94,12 +94,9 @@ class PicturesPage(QWidget):
         self.progress.hide()
         self.find_alikes = QPushButton(icon("copy"), self.tr("Find look-alikes"))
         self.find_alikes.clicked.connect(self._find_or_stop)
-        self.undo = _tool("undo-2", self.tr("Undo (Ctrl+Z)"), self.changes.undo)
-        self.redo = _tool("redo-2", self.tr("Redo (Ctrl+Y)"), self.changes.redo)
-        self.act = QToolButton()
-        self.act.setIcon(icon("ellipsis", "muted"))
-        self.act.setToolTip(self.tr("What can be done to the selected pictures"))
-        self.act.setAccessibleName(self.act.toolTip())
+        self.undo = tool_button("undo-2", self.tr("Undo (Ctrl+Z)"), self.changes.undo)
+        self.redo = tool_button("redo-2", self.tr("Redo (Ctrl+Y)"), self.changes.redo)
+        self.act = tool_button("ellipsis", self.tr("What can be done to the selected pictures"))
         self.act.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.menu = QMenu(self.act)
         self.menu.aboutToShow.connect(lambda: self.acts.fill(self.menu))
@@ -472,12 +469,3 @@ def _reading(look: Look) -> tuple[object, ...]:
 def _replaced(old: PictureFacts | None, new: PictureFacts) -> bool:
     """Whether another picture lies under the name now."""
     return old is not None and old.read and (old.bytes, old.modified) != (new.bytes, new.modified)
-
-
-def _tool(name: str, text: str, act: Callable[[], object]) -> QToolButton:
-    button = QToolButton()
-    button.setIcon(icon(name, "muted"))
-    button.setToolTip(text)
-    button.setAccessibleName(text)
-    button.clicked.connect(lambda _=False: act())
-    return button

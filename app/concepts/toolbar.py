@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QSize, Qt, QTimer, Signal
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QFont, QFontMetrics
 from PySide6.QtWidgets import (
     QButtonGroup,
@@ -11,7 +11,6 @@ from PySide6.QtWidgets import (
     QPushButton,
     QSizePolicy,
     QSlider,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -21,6 +20,7 @@ from app.concepts.facts import FILTERS
 from app.concepts.grid import LEAST_EDGE, MOST_EDGE
 from app.icons import icon
 from app.run_panel.flow import FlowLayout
+from app.widgets.buttons import tool_button
 from app.widgets.fields import ChoiceField
 
 _SEARCH_MS = 250
@@ -69,15 +69,15 @@ class PictureBar(QWidget):
         self.edge.setToolTip(self.tr("Size of the pictures (Ctrl and the wheel)"))
         self.edge.setAccessibleName(self.tr("Size of the pictures"))
         self.edge.valueChanged.connect(self.edgeChosen)
-        self.as_tiles = _tool("layout-grid", self.tr("Captions under the pictures"))
-        self.as_list = _tool("list", self.tr("Captions beside the pictures"))
+        self.as_tiles = tool_button("layout-grid", self.tr("Captions under the pictures"))
+        self.as_list = tool_button("list", self.tr("Captions beside the pictures"))
         both = QButtonGroup(self)
         for button in (self.as_tiles, self.as_list):
             button.setCheckable(True)
             both.addButton(button)
         self.as_tiles.setChecked(True)
         self.as_list.toggled.connect(self.listChosen)
-        self.side = _tool("panel-right-close", self.tr("Hide the large picture"))
+        self.side = tool_button("panel-right-close", self.tr("Hide the large picture"))
         self.side.setCheckable(True)
         self.side.setChecked(True)
         self.side.toggled.connect(self._side_toggled)
@@ -145,12 +145,3 @@ class PictureBar(QWidget):
         self.side.setToolTip(text)
         self.side.setAccessibleName(text)
         self.sideToggled.emit(shown)
-
-
-def _tool(name: str, text: str) -> QToolButton:
-    button = QToolButton()
-    button.setIcon(icon(name, "muted"))
-    button.setIconSize(QSize(theme.unit(2), theme.unit(2)))
-    button.setToolTip(text)
-    button.setAccessibleName(text)
-    return button

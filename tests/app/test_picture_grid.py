@@ -375,6 +375,8 @@ def test_captions_from_elsewhere_are_shown_but_not_edited(room: Room, folder: Pa
     room.choose("p 4.png")
     room.key(Qt.Key.Key_F2)
     assert room.page.grid.findChildren(CaptionEditor) == []
+    assert "Settings" in room.page.said.text()
+    room.page.said.set_note("")
     QGuiApplication.clipboard().setText("something")
     room.key(Qt.Key.Key_V, Qt.KeyboardModifier.ControlModifier)
     room.settle()
