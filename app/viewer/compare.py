@@ -41,6 +41,8 @@ class Panes(QWidget):
         self.active = 0
         self.locked = False
         self._linking = False
+        # Moves of the mouse end at a widget that does not track them; the window waits for them.
+        self.setMouseTracking(True)
         self.set_count(1)
 
     @property

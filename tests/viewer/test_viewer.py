@@ -351,7 +351,13 @@ def test_a_hundred_megapixels_are_shown(
 
 def test_buttons_and_menu_reach_everything(viewer: Viewer, painted: Wait, qtbot: Any):
     painted(viewer)
-    viewer.show_controls(True)
+    qtbot.mouseMove(viewer.panes.current, QPoint(200, 300))
+    qtbot.wait(50)
+    viewer.show_controls(False)
+    assert not viewer.bar.isVisible()
+    for point in (QPoint(300, 300), QPoint(320, 310)):
+        qtbot.mouseMove(viewer.panes.current, point)
+    qtbot.waitUntil(viewer.bar.isVisible, timeout=5000)
     qtbot.mouseClick(viewer.bar.buttons["info"], Qt.MouseButton.LeftButton)
     assert viewer.describer.shows_info
     qtbot.mouseClick(viewer.sides[1], Qt.MouseButton.LeftButton)
