@@ -175,7 +175,7 @@ class CaptionEditor(QWidget):
 
     def set_low(self, low: bool) -> None:
         """Take less room: two lines of text at least instead of five."""
-        self.edit.setMinimumHeight(theme.unit(5.5 if low else 10))
+        self.edit.setMinimumHeight(theme.unit(4.5 if low else 10))
 
     def is_changed(self) -> bool:
         """Whether the text differs from what is kept."""

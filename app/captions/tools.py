@@ -421,7 +421,7 @@ class CaptionTools(QWidget):
         return QSize(theme.em(48), theme.unit(80))
 
     def minimumSizeHint(self) -> QSize:
-        return QSize(theme.em(38), theme.unit(39))
+        return QSize(theme.em(38), theme.unit(37))
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         # Where there is little height the list says the same as the chips.
@@ -433,7 +433,8 @@ class CaptionTools(QWidget):
         self.tags.set_low(low)
         self.editor.set_low(low)
         side = theme.unit(1.5)
-        self._column.setContentsMargins(side, theme.unit(0.5) if low else side, side, side)
+        above = theme.unit(0.5) if low else side
+        self._column.setContentsMargins(side, above, side, above)
         self._column.setSpacing(theme.unit(0.5 if low else 1))
         gap = theme.unit(0.5 if low else 1)
         self._upper.setContentsMargins(0, 0, 0, gap)

@@ -261,7 +261,7 @@ class ConceptsTab(SettingsPage):
             top = card.body.mapTo(inside, card.body.rect().topLeft()).y()
             room = self.viewport().height() - top - theme.unit(1) - theme.unit(2) - 2
             # With less the tools for captions overlap; the tab scrolls then.
-            card.set_room_height(max(room, theme.unit(52)))
+            card.set_room_height(max(room, theme.unit(48.5)))
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)

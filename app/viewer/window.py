@@ -355,7 +355,10 @@ class Viewer(QWidget):
 
     def show_controls(self, on: bool) -> None:
         """Show or hide the bar, the side buttons and the pointer."""
-        held = self.bar.underMouse() or any(side.underMouse() for side in self.sides)
+        pointer = self.mapFromGlobal(QCursor.pos())
+        # Not underMouse: Qt keeps that for a widget which was shown below a resting pointer.
+        shown = (widget for widget in (self.bar, *self.sides) if widget.isVisible())
+        held = any(widget.geometry().contains(pointer) for widget in shown)
         if not on and held:
             self._hide_controls.start()
             return

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 from PySide6.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt, QTimer, QUrl
-from PySide6.QtGui import QDropEvent, QImageReader, QMouseEvent, QWheelEvent
+from PySide6.QtGui import QCursor, QDropEvent, QImageReader, QMouseEvent, QWheelEvent
 from PySide6.QtWidgets import QApplication, QMenu
 
 from app import prefs, theme
@@ -351,12 +351,15 @@ def test_a_hundred_megapixels_are_shown(
 
 def test_buttons_and_menu_reach_everything(viewer: Viewer, painted: Wait, qtbot: Any):
     painted(viewer)
-    qtbot.mouseMove(viewer.panes.current, QPoint(200, 300))
+    over = viewer.panes.current.mapToGlobal
+    QCursor.setPos(viewer.bar.mapToGlobal(QPoint(8, 8)))
+    viewer.show_controls(False)
+    assert viewer.bar.isVisible()
+    QCursor.setPos(over(QPoint(200, 300)))
     qtbot.wait(50)
     viewer.show_controls(False)
     assert not viewer.bar.isVisible()
-    for point in (QPoint(300, 300), QPoint(320, 310)):
-        qtbot.mouseMove(viewer.panes.current, point)
+    QCursor.setPos(over(QPoint(320, 310)))
     qtbot.waitUntil(viewer.bar.isVisible, timeout=5000)
     qtbot.mouseClick(viewer.bar.buttons["info"], Qt.MouseButton.LeftButton)
     assert viewer.describer.shows_info
