@@ -12,10 +12,13 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
+
+if TYPE_CHECKING:
+    from PySide6.QtWidgets import QApplication
 
 # A busy machine must not fail a test that is right.
 hypothesis.settings.register_profile("limner", deadline=None)
@@ -151,3 +154,26 @@ def gui_collector() -> Iterator[None]:
     yield
     gc.collect()
     gc.enable()
+
+
+@pytest.fixture(scope="session")
+def _prepared(qapp: QApplication) -> QApplication:
+    """The application with Limner's light theme, made once."""
+    from app import theme
+    from app.window import prepare
+
+    prepare(qapp)
+    theme.apply("light")
+    return qapp
+
+
+@pytest.fixture
+def styled(_prepared: QApplication) -> Iterator[QApplication]:
+    """The application with Limner's light theme, given back as it was."""
+    from app import theme
+
+    font, mode = _prepared.font(), theme.notifier().mode
+    yield _prepared
+    if _prepared.font() != font or theme.notifier().mode != mode:
+        _prepared.setFont(font)
+        theme.apply(mode)

@@ -13,31 +13,14 @@ from PIL import Image
 from PySide6.QtCore import QEvent
 from PySide6.QtWidgets import QApplication
 
-from app import dialogs, theme
+from app import dialogs
 from app.state import SettingsState
-from app.window import Window, prepare
+from app.window import Window
 
 
 @pytest.fixture(autouse=True)
 def _gui_collector(gui_collector: None) -> None:
     """See `gui_collector`."""
-
-
-@pytest.fixture(scope="session")
-def _prepared(qapp: QApplication) -> QApplication:
-    prepare(qapp)
-    theme.apply("light")
-    return qapp
-
-
-@pytest.fixture
-def styled(_prepared: QApplication) -> Iterator[QApplication]:
-    """The application with Limner's theme, given back as it was."""
-    font, mode = _prepared.font(), theme.notifier().mode
-    yield _prepared
-    if _prepared.font() != font or theme.notifier().mode != mode:
-        _prepared.setFont(font)
-        theme.apply(mode)
 
 
 @pytest.fixture

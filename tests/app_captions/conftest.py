@@ -11,9 +11,7 @@ from PIL import Image
 from PySide6.QtCore import QEvent
 from PySide6.QtWidgets import QApplication
 
-from app import theme
 from app.captions.tools import CaptionTools
-from app.window import prepare
 from core.culling.history import History
 
 CAPTIONS: list[str | None] = [
@@ -29,13 +27,6 @@ CAPTIONS: list[str | None] = [
 @pytest.fixture(autouse=True)
 def _gui_collector(gui_collector: None) -> None:
     """See `gui_collector`."""
-
-
-@pytest.fixture(scope="session")
-def _prepared(qapp: QApplication) -> QApplication:
-    prepare(qapp)
-    theme.apply("light")
-    return qapp
 
 
 @pytest.fixture
@@ -73,7 +64,7 @@ def settle(qtbot: Any) -> Settle:
 
 @pytest.fixture
 def tools(
-    _prepared: QApplication, qtbot: Any, pictures: list[Path], history: History, settle: Settle
+    styled: QApplication, qtbot: Any, pictures: list[Path], history: History, settle: Settle
 ) -> Iterator[CaptionTools]:
     """The workspace on the six pictures, everything read."""
     made = CaptionTools(lambda: pictures, history)
@@ -85,7 +76,7 @@ def tools(
     made.shutdown()
     made.close()
     made.deleteLater()
-    _prepared.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    styled.sendPostedEvents(None, QEvent.Type.DeferredDelete)
 
 
 @pytest.fixture
