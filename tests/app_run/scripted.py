@@ -96,6 +96,16 @@ def loss_at(step: int) -> float:
     return (0.06 + 0.09 * math.exp(-step / 120)) * math.exp(random.gauss(0, 0.45))
 
 
+def _beginning(now: float, since: int) -> list[protocol.Event]:
+    """What a worker tells before it trains, from the time `now` on."""
+    resumed = step_name(since) if since else ""
+    return [
+        protocol.Hello(time=now, pid=1, device="CPU, 2 threads", resumed_from=resumed),
+        protocol.Phase(time=now, name="loading", done=2, total=3),
+        protocol.Phase(time=now + 1, name="caching", done=20, total=20),
+    ]
+
+
 def events(
     run: RunFolder,
     *,
@@ -114,16 +124,7 @@ def events(
     smoothed = loss_at(0)
     result: list[protocol.Event] = []
     if hello:
-        result.append(
-            protocol.Hello(
-                time=now,
-                pid=1,
-                device="CPU, 2 threads",
-                resumed_from=step_name(since) if since else "",
-            )
-        )
-        result.append(protocol.Phase(time=now, name="loading", done=2, total=3))
-        result.append(protocol.Phase(time=now + 1, name="caching", done=20, total=20))
+        result += _beginning(now, since)
     result.append(protocol.Phase(time=now + 2, name="training", done=since, total=total))
 
     def sample(step: int) -> None:
