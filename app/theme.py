@@ -344,8 +344,8 @@ QLineEdit:disabled, QPlainTextEdit:disabled {{ color: {c.disabled}; background: 
 def _combos(c: Colours, z: _Sizes) -> str:
     """Combo boxes and their lists."""
     return f"""
-QComboBox {{ background: {c.field}; border: 1px solid {c.border}; border-radius: {z.radius}px;
-    padding: {z.inner}px {z.half + 1}px; padding-right: {z.u * 3}px; }}
+QComboBox {{ combobox-popup: 0; background: {c.field}; border: 1px solid {c.border};
+    border-radius: {z.radius}px; padding: {z.inner}px {z.half + 1}px; padding-right: {z.u * 3}px; }}
 QComboBox:hover {{ border-color: {c.border_strong}; }}
 QComboBox:focus, QComboBox:on {{ border-color: {c.accent}; }}
 QComboBox:disabled {{ color: {c.disabled}; background: {c.window}; }}

@@ -10,6 +10,7 @@ from PySide6.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent, QKeyEvent, QWheelEvent
 from PySide6.QtWidgets import QApplication, QWidget
 
+from app import theme
 from app.forms import Form, Section, by_prefix, grouped, tooltip
 from app.state import SettingsState, new_item
 from app.tabs.places import tab_of
@@ -180,6 +181,19 @@ def test_editors_follow_the_state(state: SettingsState, make_form: Callable[...,
         }[info.type]
         state.set(path, new)
         assert form.editor(path).value() == new, path  # type: ignore[attr-defined]
+
+
+def test_the_marked_entry_of_an_open_list_stands_out(styled: Any, qtbot: Any) -> None:
+    field = ChoiceField([("a", "first"), ("b", "second")])
+    qtbot.addWidget(field)
+    field.show()
+    field.showPopup()
+    view = field.view()
+    qtbot.waitUntil(view.isVisible)
+    picture = view.viewport().grab(view.visualRect(view.currentIndex())).toImage()
+    corner = picture.pixelColor(2, picture.height() // 2).name()
+    field.hidePopup()
+    assert corner == theme.colours().accent
 
 
 def test_the_wheel_changes_nothing_in_passing(
