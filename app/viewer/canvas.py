@@ -17,6 +17,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QWidget
 
 from app import theme
+from app.viewer import wheel
 from app.viewer.decode import Picture
 from app.viewer.prefetch import Stage
 from app.viewer.view import (
@@ -32,7 +33,6 @@ from app.viewer.view import (
 
 # After this long without the picture the one before makes room for a placeholder.
 PATIENCE_MS = 60
-_NOTCH = 120
 _DRAG = 4
 
 Overlay = Callable[["Canvas", QPainter], None]
@@ -65,7 +65,7 @@ class Canvas(QWidget):
         self._drawn_path = ""
         self._told: tuple[str, int] = ("", -2)
         self._view = FIT
-        self._wheel = 0.0
+        self._turns = wheel.Turns()
         self._grab: QPointF | None = None
         self._moved = False
         self._waiting = QTimer(self)
@@ -290,24 +290,12 @@ class Canvas(QWidget):
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         event.accept()
-        turn = event.angleDelta()
-        amount = turn.y() or turn.x()
         if event.modifiers() & Qt.KeyboardModifier.ControlModifier:
-            self.zoom_by(STEP ** (amount / _NOTCH), event.position())
-            return
-        by_finger = not event.pixelDelta().isNull()
-        if by_finger and self._view.mode != "fit":
-            self.pan(QPointF(event.pixelDelta()))
-            return
-        if amount * self._wheel < 0:
-            self._wheel = 0.0
-        self._wheel += amount
-        # A finger's swipe sends hundreds of small amounts; a wheel sends whole notches.
-        notch = _NOTCH * 2 if by_finger else _NOTCH
-        steps = int(self._wheel / notch)
-        if steps:
-            self._wheel -= steps * notch
-            self.turned.emit(-steps if not by_finger else -max(-1, min(1, steps)))
+            self.zoom_by(STEP ** (wheel.amount(event) / wheel.NOTCH), event.position())
+        elif self._view.mode != "fit" and wheel.is_finger(event):
+            self.pan(wheel.pixels(event))
+        elif steps := self._turns.steps(event):
+            self.turned.emit(steps)
 
     def event(self, event: QEvent) -> bool:
         if event.type() == QEvent.Type.NativeGesture:

@@ -6,17 +6,18 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, QPoint, QPointF, QTimer
+from PySide6.QtCore import QObject, QPoint, QPointF
 
 from app import prefs, theme
-from app.i18n import counted
-from app.viewer import menus
-from app.viewer.album import Order
+from app.viewer import keys, menus
 from app.viewer.compare import COUNTS
 from app.viewer.dialogs import KeptDialog, RejectedDialog
+from app.viewer.focus import FocusPicker
 from app.viewer.keys_dialog import KeysDialog
+from app.viewer.orders import Orders
+from app.viewer.prefetch import MEMORY_PREFERENCE
+from app.viewer.slides import Slideshow
 from app.viewer.source import Entry
-from app.viewer.survey import Found, kind_for
 from app.viewer.view import FIT, STEP, View
 from core.culling.notes import Mark
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from app.viewer.window import Viewer
 
 _PAN = 0.12
-_SECONDS = "viewer/slideshow"
 
 
 class Commands(QObject):
@@ -33,11 +33,11 @@ class Commands(QObject):
     def __init__(self, viewer: Viewer) -> None:
         super().__init__(viewer)
         self._v = viewer
-        self._wanted_order: Order | None = None
+        self.orders = Orders(viewer)
+        self.slides = Slideshow(viewer)
+        self.focus = FocusPicker(viewer)
         self._wants_editor = False
         viewer.facts.found.connect(self._open_editor_later)
-        self._slide = QTimer(self)
-        self._slide.timeout.connect(self._next_slide)
         self._table = self._commands()
 
     def _commands(self) -> dict[str, Callable[[], object]]:
@@ -51,7 +51,7 @@ class Commands(QObject):
             "last": lambda: self._v.album.go(len(self._v.album) - 1),
             "jump": self._jump,
             "next_uncaptioned": self._next_uncaptioned,
-            "slideshow": self._toggle_slideshow,
+            "slideshow": self.slides.toggle,
             "keep": lambda: self._mark("keep"),
             "reject": lambda: self._mark("reject"),
             "unmark": lambda: self._mark("", advance=False),
@@ -77,17 +77,19 @@ class Commands(QObject):
             "filmstrip": self._toggle_filmstrip,
             "sort": self._sort_menu,
             "filter": self._filter_menu,
-            "groups": lambda: self.set_order("similarity", False),
+            "groups": lambda: self.orders.choose("similarity", False),
+            "reject_duplicates": self.orders.reject_near_duplicates,
             "info": lambda: self._toggle("info"),
             "caption": lambda: self._toggle("caption"),
             "crop": lambda: self._toggle("crop"),
             "mask": lambda: self._toggle("mask"),
             "edit_caption": self._edit_caption,
-            "focus": self._toggle_focus,
-            "clear_focus": self._clear_focus,
+            "focus": self.focus.toggle,
+            "clear_focus": self.focus.clear,
             "full_screen": self._toggle_full_screen,
             "rescan": self._rescan,
             "help": self._show_keys,
+            "menu": lambda: self.show_menu(self._v.menu_point("menu")),
             "leave": self._leave,
         }
         for count in range(6):
@@ -96,11 +98,8 @@ class Commands(QObject):
 
     def run(self, name: str) -> None:
         """Do what the command of this name does."""
-        if name == "menu":
-            self.show_menu(self._v.menu_point("menu"))
-            return
-        if name != "slideshow" and self._slide.isActive():
-            self._stop_slideshow()
+        if name != "slideshow" and self.slides.is_on:
+            self.slides.stop()
             if name == "leave":
                 return
         self._table[name]()
@@ -112,7 +111,11 @@ class Commands(QObject):
 
     def stop(self) -> None:
         """Nothing happens by itself any more."""
-        self._slide.stop()
+        self.slides.close()
+
+    def key_or_name(self, name: str) -> str:
+        """A command's key as it is now, its name when it has none."""
+        return self._v.keymap.hint(name) or keys.title(keys.BY_NAME[name])
 
     # --- judging -------------------------------------------------------------
 
@@ -139,7 +142,8 @@ class Commands(QObject):
         v = self._v
         entries = [e for e in v.album.known.values() if e.note.mark == "reject"]
         if not entries:
-            v.notice.say(v.tr("No picture is marked as rejected; X marks the current one."))
+            words = v.tr("No picture is marked as rejected; {0} marks the current one.")
+            v.notice.say(words.format(self.key_or_name("reject")))
             return
         dialog = RejectedDialog(sorted(entries, key=lambda e: e.key), v.store, v)
         if dialog.exec():
@@ -150,7 +154,8 @@ class Commands(QObject):
         v = self._v
         entries = [e for e in v.album.known.values() if e.note.mark == "keep"]
         if not entries:
-            v.notice.say(v.tr("No picture is marked as kept; K marks the current one."))
+            words = v.tr("No picture is marked as kept; {0} marks the current one.")
+            v.notice.say(words.format(self.key_or_name("keep")))
             return
         entries.sort(key=lambda e: e.key)
         dialog = KeptDialog(entries, v.store, v)
@@ -178,38 +183,6 @@ class Commands(QObject):
                 album.go(position)
                 return
         self._v.notice.say(self._v.tr("Every other picture has a caption."))
-
-    def _toggle_slideshow(self) -> None:
-        if self._slide.isActive():
-            self._stop_slideshow()
-        else:
-            seconds = self.slide_seconds()
-            self._slide.start(seconds * 1000)
-            words = self._v.tr("Slide show, {0} s for each picture").format(seconds)
-            self._v.notice.say(words)
-            self._v.show_controls(False)
-
-    def _stop_slideshow(self) -> None:
-        self._slide.stop()
-        self._v.notice.say(self._v.tr("The slide show has ended."))
-
-    def _next_slide(self) -> None:
-        if self._v.panes.current.is_drawn and not self._v.nav.step(1):
-            self._stop_slideshow()
-            self.update_buttons()
-
-    def slide_seconds(self) -> int:
-        """How long each picture of the slide show stays: 1 to 30 s."""
-        try:
-            return max(1, min(30, int(prefs.text(_SECONDS, "4"))))
-        except ValueError:
-            return 4
-
-    def set_slide_seconds(self, seconds: int) -> None:
-        """Let each picture of the slide show stay so long."""
-        prefs.put(_SECONDS, seconds)
-        if self._slide.isActive():
-            self._slide.start(seconds * 1000)
 
     # --- looking -------------------------------------------------------------
 
@@ -259,7 +232,7 @@ class Commands(QObject):
     # --- order and filter ----------------------------------------------------
 
     def _sort_menu(self) -> None:
-        menu = menus.sort_menu(self._v.album, self.set_order, self._v)
+        menu = menus.sort_menu(self._v.album, self.orders.choose, self._v)
         menus.show(menu, self._v.menu_point("sort"))
 
     def _filter_menu(self) -> None:
@@ -275,78 +248,7 @@ class Commands(QObject):
         """The filter in use."""
         return menus.filter_title(self._v.album.filter)
 
-    def set_order(self, order: Order, is_reversed: bool) -> None:
-        """Another order, after finding out what it goes by."""
-        v = self._v
-        v.album.reversed = is_reversed
-        kind = kind_for(order)
-        if kind is None:
-            v.survey.cancel()
-            v.album.set_order(order, is_reversed)
-            return
-        self._wanted_order = order
-        v.survey.start(kind, list(v.album.known.values()))
-        if kind != "files":
-            self.survey_progress(0, len(v.album.known))
-
-    def survey_progress(self, done: int, total: int) -> None:
-        """Tell how far measuring is."""
-        v = self._v
-        if v.survey.running not in (None, "files"):
-            words = v.tr("Measuring the pictures: {0} of {1}").format(done, total)
-            v.notice.keep(words, v.tr("Cancel"), v.survey.cancel)
-
-    def survey_stopped(self) -> None:
-        """Measuring was cancelled; the order stays as it is."""
-        self._wanted_order = None
-        self._v.notice.say(self._v.tr("Measuring was stopped; the order stays as it was."))
-
-    def take_survey(self, found: Found) -> None:
-        """Use what was measured, and order by it if that was wished."""
-        v = self._v
-        for entry in v.album.known.values():
-            path = entry.path
-            if path in found.files:
-                entry.mtime, entry.size = found.files[path]
-            entry.pixels = found.pixels.get(path, entry.pixels)
-            entry.sharpness = found.sharpness.get(path, entry.sharpness)
-            if found.kind == "similarity":
-                entry.group, entry.suggested = -1, False
-        for number, group in enumerate(found.groups):
-            for path in group:
-                member = v.album.known.get(path)
-                if member is not None:
-                    member.group, member.suggested = number, path == group[0]
-        if self._wanted_order is not None and kind_for(self._wanted_order) == found.kind:
-            v.album.set_order(self._wanted_order, v.album.reversed)
-            self._wanted_order = None
-            self._tell_survey(found)
-        elif v.album.order != "name":
-            v.album.resort()
-
-    def _tell_survey(self, found: Found) -> None:
-        v = self._v
-        if found.kind != "similarity":
-            if found.kind != "files":
-                v.notice.hide()
-            return
-        if not found.groups:
-            v.notice.say(v.tr("There are no near-duplicates."))
-            return
-        v.album.go(0)
-        number = len(found.groups)
-        words = counted(v.tr("%n group(s) of near-duplicates stand first.", "", number), number)
-        paths = [path for group in found.groups for path in group[1:]]
-
-        def reject_others() -> None:
-            entries = [v.album.known[path] for path in paths if path in v.album.known]
-            count = len(entries)
-            told = counted(v.tr("%n near-duplicate(s) marked as rejected", "", count), count)
-            v.judge.mark_many(entries, "reject", told)
-
-        v.notice.keep(words, v.tr("Reject all but the best"), reject_others)
-
-    # --- captions and focus --------------------------------------------------
+    # --- captions ------------------------------------------------------------
 
     def _edit_caption(self) -> None:
         v = self._v
@@ -383,27 +285,6 @@ class Commands(QObject):
             v.editor.save()
             self._edit_caption()
 
-    def _toggle_focus(self) -> None:
-        v = self._v
-        on = not v.describer.picking
-        v.describer.picking = on
-        v.panes.set_picking(on)
-        if on:
-            v.notice.say(v.tr("Click on what the crop shall keep; O or Esc ends this."))
-        v.panes.refresh()
-
-    def focus_at(self, pane: int, x: float, y: float) -> None:
-        """A point of the picture was chosen as focus."""
-        entry = self._v.nav.slots[pane]
-        if entry is not None and self._v.describer.picking:
-            point = (round(min(1.0, max(0.0, x)), 4), round(min(1.0, max(0.0, y)), 4))
-            self._v.judge.set_focus(entry, point)
-
-    def _clear_focus(self) -> None:
-        entry = self._v.album.current
-        if entry is not None and entry.note.focus is not None:
-            self._v.judge.set_focus(entry, None)
-
     # --- window --------------------------------------------------------------
 
     def _toggle_full_screen(self) -> None:
@@ -423,13 +304,18 @@ class Commands(QObject):
 
     def _show_keys(self) -> None:
         KeysDialog(self._v.keymap, self._v).exec()
+        self._v.name_buttons()
         self._v.setFocus()
 
     def _leave(self) -> None:
-        """One step back: focus mode, measuring, compare, full screen, the viewer."""
+        """One step back: what went wrong, focus, measuring, zoom, compare, full screen, all."""
         v = self._v
-        if v.describer.picking:
-            self._toggle_focus()
+        if v.notice.dismiss_problem():
+            return
+        if self.focus.is_on:
+            self.focus.toggle()
+        elif self.orders.is_measuring:
+            v.survey.cancel()
         elif v.panes.current.view.mode != "fit" and not v.panes.locked:
             v.panes.set_view(FIT)
         elif len(v.panes.canvases) > 1:
@@ -460,8 +346,8 @@ class Commands(QObject):
         switches = {
             "lock_zoom": v.panes.locked,
             "filmstrip": v.strip.isVisible(),
-            "focus": v.describer.picking,
-            "slideshow": self._slide.isActive(),
+            "focus": self.focus.is_on,
+            "slideshow": self.slides.is_on,
             "full_screen": v.isFullScreen(),
         }
         return switches.get(name)
@@ -483,7 +369,7 @@ class Commands(QObject):
         """All commands by the right mouse button."""
         v = self._v
         below = {
-            "slideshow": menus.slideshow_menu(self.slide_seconds(), self.set_slide_seconds, v),
+            "slideshow": menus.slideshow_menu(self.slides.seconds, self.slides.set_seconds, v),
             "rescan": menus.memory_menu(v.loader.budget >> 20, self.set_memory, v),
         }
         menu = menus.context_menu(v.keymap, self.run, self.is_possible, self.is_on, below, v)
@@ -493,6 +379,6 @@ class Commands(QObject):
 
     def set_memory(self, megabytes: int) -> None:
         """Let decoded pictures take so much memory, now and later."""
-        prefs.put("viewer/memory_mb", megabytes)
+        prefs.put(MEMORY_PREFERENCE, megabytes)
         self._v.loader.set_budget(megabytes << 20)
         self._v.nav.request()

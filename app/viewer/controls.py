@@ -18,20 +18,18 @@ _HOVER, _DOWN, _ON = QColor(255, 255, 255, 38), QColor(255, 255, 255, 70), QColo
 class IconButton(QAbstractButton):
     """An icon that lights up under the mouse; the same over pictures in both themes."""
 
-    def __init__(self, icon: str, name: str, size: float = 4.0) -> None:
+    def __init__(self, icon: str, name: str = "", size: float = 4.0) -> None:
         super().__init__()
         self._icon, self._size = icon, size
-        self.setAccessibleName(name)
-        self.setToolTip(name)
+        self.name(name)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setCursor(Qt.CursorShape.ArrowCursor)
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
 
-    def set_icon(self, icon: str) -> None:
-        """Show another drawing."""
-        if icon != self._icon:
-            self._icon = icon
-            self.update()
+    def name(self, name: str) -> None:
+        """Tell what it does, and by which key."""
+        self.setAccessibleName(name)
+        self.setToolTip(name)
 
     def sizeHint(self) -> QSize:
         side = theme.unit(self._size)
@@ -66,8 +64,8 @@ class IconButton(QAbstractButton):
 class EdgeButton(IconButton):
     """A large round button at the side of the picture."""
 
-    def __init__(self, icon: str, name: str) -> None:
-        super().__init__(icon, name, 5.5)
+    def __init__(self, icon: str) -> None:
+        super().__init__(icon, size=5.5)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
@@ -220,8 +218,7 @@ class Bar(QWidget):
     asked = Signal(str)
     starsSet = Signal(int)
 
-    def __init__(self, name_of: Callable[[str], str], parent: QWidget) -> None:
-        """name_of(command) gives the tooltip."""
+    def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self.buttons: dict[str, IconButton] = {}
         self.stars = Stars()
@@ -233,12 +230,15 @@ class Bar(QWidget):
         row.setSpacing(theme.unit(0.25))
         self._title, self._detail = "", ""
         row.addStretch(1)
-        self._add(row, ITEMS, name_of)
+        self._add(row, ITEMS)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
-    def _add(
-        self, row: QHBoxLayout, items: Sequence[Item | None], name_of: Callable[[str], str]
-    ) -> None:
+    def name(self, name_of: Callable[[str], str]) -> None:
+        """Name all buttons anew; name_of(command) gives the tooltip."""
+        for command, button in self.buttons.items():
+            button.name(name_of(command))
+
+    def _add(self, row: QHBoxLayout, items: Sequence[Item | None]) -> None:
         rank = 0
         for item in items:
             if item is None:
@@ -253,7 +253,7 @@ class Bar(QWidget):
                 row.addWidget(self.stars)
                 self._parts.append((rank, self.stars))
                 continue
-            button = IconButton(item.icon, name_of(item.command))
+            button = IconButton(item.icon)
             button.setCheckable(item.checkable)
             button.clicked.connect(lambda _=False, c=item.command: self.asked.emit(c))
             row.addWidget(button)

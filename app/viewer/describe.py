@@ -8,6 +8,7 @@ from PySide6.QtGui import QImage
 from app.viewer import overlays
 from app.viewer.album import Album
 from app.viewer.canvas import Canvas
+from app.viewer.decode import Picture
 from app.viewer.facts import BLURRED, FactReader, Facts, placement_of, token_words
 from app.viewer.overlays import Badge, Shown
 from app.viewer.source import Entry
@@ -26,6 +27,8 @@ class Describer(QObject):
         self._album, self._facts = album, facts
         self.shows_info = self.shows_caption = self.shows_crop = self.shows_mask = False
         self.picking = False
+        # The picture and its point under the cross while one is chosen by keys.
+        self.aim: tuple[str, tuple[float, float]] | None = None
         self.empty_text = ""
         self.top = 0
         self._masks: dict[str, QImage] = {}
@@ -48,13 +51,13 @@ class Describer(QObject):
             shown.message = ("", entry.name)
         placement = self._placement(entry)
         if picture is not None and not picture.problem:
-            shown.badges = self._badges(facts, placement, picture.animated, picture.profile)
+            shown.badges = self._badges(entry, facts, placement, picture)
             if (self.shows_crop or self.picking) and placement is not None:
                 shown.placement = placement
                 if not self.shows_info:
                     words = self.crop_words(placement)
                     shown.crop_text = self.tr("Trained at {0}").format(words)
-                shown.focus = entry.note.focus
+                shown.focus = self._cross(entry)
             if self.shows_mask and facts is not None and facts.mask:
                 shown.mask = self._mask(facts.mask)
         if self.shows_info:
@@ -81,7 +84,17 @@ class Describer(QObject):
     def _placement(self, entry: Entry) -> Placement | None:
         if not entry.pixels or not min(entry.pixels):
             return None
-        return placement_of(entry.pixels, self._facts.training, entry.note.focus)
+        return placement_of(entry.pixels, self._facts.training, self.focus_of(entry))
+
+    def focus_of(self, entry: Entry) -> tuple[float, float] | None:
+        """The point that the crop keeps: the one being chosen, else the one that is set."""
+        if self.aim is not None and self.aim[0] == entry.path:
+            return self.aim[1]
+        return entry.note.focus
+
+    def _cross(self, entry: Entry) -> tuple[float, float] | None:
+        """Where the cross is drawn: while a point is chosen also in the middle."""
+        return self.focus_of(entry) or ((0.5, 0.5) if self.picking else None)
 
     def crop_words(self, placement: Placement) -> str:
         """The bucket's size, and how much of the picture it cuts off."""
@@ -94,13 +107,19 @@ class Describer(QObject):
         return words
 
     def _badges(
-        self, facts: Facts | None, placement: Placement | None, animated: bool, profile: str
+        self, entry: Entry, facts: Facts | None, placement: Placement | None, picture: Picture
     ) -> list[Badge]:
         badges = []
-        if animated:
+        if entry.group >= 0:
+            words = self.tr("near-duplicates, group {0}").format(entry.group + 1)
+            if entry.suggested:
+                words += " · " + self.tr("suggested to keep")
+            badges.append(Badge(words))
+        if picture.animated:
             badges.append(Badge(self.tr("animated: first frame")))
-        if profile:
-            badges.append(Badge(profile if len(profile) < 28 else self.tr("colour profile")))
+        if picture.profile:
+            short = len(picture.profile) < 28
+            badges.append(Badge(picture.profile if short else self.tr("colour profile")))
         if placement is not None and placement.upscaled:
             badges.append(Badge(self.tr("small: will be enlarged"), "warning"))
         sharpness = facts.sharpness if facts is not None else None
@@ -134,10 +153,6 @@ class Describer(QObject):
             bright = f"{facts.brightness * 100:.0f} %"
             lines.append(f"{self.tr('Sharpness')}\t{sharp}")
             lines.append(f"{self.tr('Brightness')}\t{bright}")
-        if entry.group >= 0:
-            lines.append(
-                f"{self.tr('Near-duplicates')}\t{self.tr('group {0}').format(entry.group + 1)}"
-            )
         return lines
 
     def _caption_note(self, facts: Facts) -> str:

@@ -14,8 +14,8 @@ from app.thumbnails import ThumbnailStore
 from app.viewer.album import Album
 from app.viewer.overlays import KEEP, REJECT, STAR
 from app.viewer.source import Entry
+from app.viewer.wheel import Turns
 
-_NOTCH = 120
 _PAUSE_MS = 80
 
 
@@ -40,7 +40,7 @@ class Filmstrip(QWidget):
         self._is_busy = is_busy
         self._album, self._store = album, store
         self._hover = -1
-        self._wheel = 0.0
+        self._turns = Turns()
         # The picture itself comes first: thumbnails are made when no other follows at once.
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
@@ -190,11 +190,8 @@ class Filmstrip(QWidget):
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         event.accept()
-        self._wheel += event.angleDelta().y() or event.angleDelta().x()
-        steps = int(self._wheel / _NOTCH)
-        if steps:
-            self._wheel -= steps * _NOTCH
-            self.turned.emit(-steps)
+        if steps := self._turns.steps(event):
+            self.turned.emit(steps)
 
     def showEvent(self, event: QEvent) -> None:
         self._request()

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QFrame, QLabel, QLineEdit, QListWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QListWidget,
+    QVBoxLayout,
+    QWidget,
+)
 
 from app import theme
 from app.viewer.album import Album
+from app.viewer.controls import IconButton
 
 _MOST = 8
 
@@ -53,12 +62,18 @@ class JumpBox(QFrame):
         self.list = QListWidget()
         self.list.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.list.itemClicked.connect(lambda item: self._choose(self.list.row(item)))
+        close = IconButton("x", self.tr("Close"), 3.0)
+        close.clicked.connect(lambda: self._choose(-1))
+        head = QHBoxLayout()
+        head.addWidget(title, 1)
+        head.addWidget(close)
         column = QVBoxLayout(self)
         air = theme.unit(1.25)
         column.setContentsMargins(air, air, air, air)
         column.setSpacing(theme.unit(0.75))
-        for widget in (title, self.line, self.list):
-            column.addWidget(widget)
+        column.addLayout(head)
+        column.addWidget(self.line)
+        column.addWidget(self.list)
         self.hide()
 
     def open(self, top: int) -> None:

@@ -108,6 +108,12 @@ _ROWS: tuple[tuple[object, ...], ...] = (
     ("sort", QT_TRANSLATE_NOOP("viewer", "Order..."), "S", _SEVERAL),
     ("filter", QT_TRANSLATE_NOOP("viewer", "Show only..."), "Y", _SEVERAL),
     ("groups", QT_TRANSLATE_NOOP("viewer", "Find near-duplicates"), "G", _SEVERAL),
+    (
+        "reject_duplicates",
+        QT_TRANSLATE_NOOP("viewer", "Reject near-duplicates but the best"),
+        "Shift+G",
+        _SEVERAL,
+    ),
     ("info", QT_TRANSLATE_NOOP("viewer", "Facts"), "I", _SHOWN),
     ("caption", QT_TRANSLATE_NOOP("viewer", "Caption"), "A", _SHOWN),
     ("crop", QT_TRANSLATE_NOOP("viewer", "What training sees"), "B", _SHOWN),
@@ -118,6 +124,7 @@ _ROWS: tuple[tuple[object, ...], ...] = (
     ("full_screen", QT_TRANSLATE_NOOP("viewer", "Full screen"), "F F11", _WINDOW),
     ("rescan", QT_TRANSLATE_NOOP("viewer", "Read the folder again"), "F5", _WINDOW),
     ("help", QT_TRANSLATE_NOOP("viewer", "These keys"), "? F1", _WINDOW),
+    ("menu", QT_TRANSLATE_NOOP("viewer", "All commands"), "Menu Shift+F10", _WINDOW),
     ("leave", QT_TRANSLATE_NOOP("viewer", "Back, then close"), "Esc", _WINDOW),
 )
 

@@ -127,6 +127,8 @@ def context_menu(
     menu = QMenu(parent)
     groups: dict[str, QMenu] = {}
     for command in keys.COMMANDS:
+        if command.name == "menu":
+            continue
         if command.group not in groups:
             groups[command.group] = menu.addMenu(keys.group_title(command))
         action = groups[command.group].addAction(

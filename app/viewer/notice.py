@@ -60,6 +60,13 @@ class Notice(QWidget):
         self._timer.stop()
         self._show(text, button, act, False)
 
+    def dismiss_problem(self) -> bool:
+        """Close what went wrong; returns whether there was something."""
+        shown = self._is_problem and self.isVisible()
+        if shown:
+            self.hide()
+        return shown
+
     @property
     def text(self) -> str:
         """The sentence that is shown, "" for none."""

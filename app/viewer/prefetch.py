@@ -18,12 +18,14 @@ from dataclasses import dataclass
 import shiboken6
 from PySide6.QtCore import QObject, QSize, Signal
 
+from app import prefs
 from app.background import end_later
 from app.viewer import decode
 from app.viewer.decode import Picture, fitting
 
 AHEAD, BEHIND = 6, 2
 BUDGET_MB = 512
+MEMORY_PREFERENCE = "viewer/memory_mb"
 LOW_EDGE = 640
 NICER = 2
 
@@ -48,6 +50,15 @@ class Request:
     def key(self) -> tuple[str, Stage]:
         """What it is kept under."""
         return self.path, self.stage
+
+
+def chosen_budget() -> int:
+    """Bytes for decoded pictures, by the user's preference in megabytes."""
+    try:
+        megabytes = int(prefs.text(MEMORY_PREFERENCE, str(BUDGET_MB)))
+    except ValueError:
+        megabytes = BUDGET_MB
+    return max(128, megabytes) << 20
 
 
 def thread_count(cores: int | None = None) -> int:

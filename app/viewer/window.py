@@ -41,10 +41,10 @@ from app.viewer.live import Folder
 from app.viewer.navigator import Navigator
 from app.viewer.notice import Notice
 from app.viewer.overlays import Shown
-from app.viewer.prefetch import BUDGET_MB, Loader
+from app.viewer.prefetch import Loader, chosen_budget
 from app.viewer.quick import first_look
 from app.viewer.source import Entry, Listing, Source, Training, entry_of
-from app.viewer.survey import Found, Survey
+from app.viewer.survey import Survey
 from core.data.scan import is_picture_name
 
 CONTROLS_MS = 2200
@@ -80,7 +80,7 @@ class Viewer(QWidget):
         self.source, self.training = source, training
         self.keymap = keys.load()
         self.album = Album(self)
-        self.loader = Loader(self, budget=_budget(), first_look=first_look)
+        self.loader = Loader(self, budget=chosen_budget(), first_look=first_look)
         self.store = ThumbnailStore(self)
         self.facts = FactReader(training, self)
         self.in_use = InUse(self.facts.background, self)
@@ -91,8 +91,8 @@ class Viewer(QWidget):
         self.notice = Notice(self)
         self.survey = Survey(self)
         self.commands = Commands(self)
-        self.bar = Bar(self.tooltip, self)
-        self.sides = (EdgeButton("chevron-left", ""), EdgeButton("chevron-right", ""))
+        self.bar = Bar(self)
+        self.sides = (EdgeButton("chevron-left"), EdgeButton("chevron-right"))
         self.editor = CaptionEditor(self.facts, self)
         self.jump = JumpBox(self.album, self)
         self._closing = False
@@ -119,9 +119,8 @@ class Viewer(QWidget):
             setattr(self.describer, f"shows_{name}", on)
         for side, way in zip(self.sides, ("previous", "next"), strict=True):
             side.setParent(self)
-            side.setToolTip(self.tooltip(way))
-            side.setAccessibleName(side.toolTip())
             side.clicked.connect(lambda _=False, c=way: self.commands.run(c))
+        self.name_buttons()
         self.resize(theme.em(160), theme.em(100))
         self._usual = self.geometry()
 
@@ -136,7 +135,7 @@ class Viewer(QWidget):
         self.panes.painted.connect(lambda _n, path, stage: self.pictureShown.emit(path, stage))
         self.panes.turned.connect(self._turned)
         self.panes.activated.connect(lambda _index: self._show_place())
-        self.panes.clicked.connect(self.commands.focus_at)
+        self.panes.clicked.connect(self.commands.focus.set_at)
         self.panes.menuAsked.connect(self.commands.show_menu)
         self.panes.viewChanged.connect(self._show_place)
         self.panes.resized.connect(self._place_controls)
@@ -148,19 +147,20 @@ class Viewer(QWidget):
         self.editor.left.connect(self.commands.left_editor)
         self.jump.chosen.connect(self.album.go)
         self.jump.left.connect(self.setFocus)
-        self.survey.progress.connect(self.commands.survey_progress)
-        self.survey.finished.connect(self._surveyed)
-        self.survey.stopped.connect(self.commands.survey_stopped)
         self.in_use.found.connect(self._used_by)
         theme.notifier().changed.connect(self.update)
 
     def tooltip(self, name: str) -> str:
         """A command's name and key."""
-        if name == "menu":
-            return self.tr("All commands")
         hint = self.keymap.hint(name)
         title = keys.title(keys.BY_NAME[name])
         return f"{title} ({hint})" if hint else title
+
+    def name_buttons(self) -> None:
+        """Tell the keys in the tooltips, as they are now."""
+        self.bar.name(self.tooltip)
+        for side, way in zip(self.sides, ("previous", "next"), strict=True):
+            side.name(self.tooltip(way))
 
     def present(self, full_screen: bool = True) -> None:
         """Show the window."""
@@ -292,9 +292,6 @@ class Viewer(QWidget):
         self.nav.reload(path)
         self.folder.soon()
 
-    def _surveyed(self, found: Found) -> None:
-        self.commands.take_survey(found)
-
     # --- what is shown -------------------------------------------------------
 
     def _shown(self, index: int) -> Shown:
@@ -400,7 +397,11 @@ class Viewer(QWidget):
     # --- events --------------------------------------------------------------
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        command = self.keymap.command(keys.key_of(event))
+        key = keys.key_of(event)
+        if self.commands.focus.takes(key):
+            event.accept()
+            return
+        command = self.keymap.command(key)
         if command is None:
             super().keyPressEvent(event)
             return
@@ -490,12 +491,3 @@ class Viewer(QWidget):
         if there is not None and there.isVisible():
             return there.mapToGlobal(QPoint(0, there.height()))
         return QCursor.pos() if self.underMouse() else self.mapToGlobal(self.rect().center())
-
-
-def _budget() -> int:
-    """Bytes for decoded pictures; the preference is in megabytes."""
-    try:
-        megabytes = int(prefs.text("viewer/memory_mb", str(BUDGET_MB)))
-    except ValueError:
-        megabytes = BUDGET_MB
-    return max(128, megabytes) << 20

@@ -371,7 +371,7 @@ def test_near_duplicates_stand_together_and_are_only_marked(
 
 
 def test_measuring_can_be_stopped(viewer: Viewer, qtbot: Any):
-    viewer.commands.set_order("sharpness", False)
+    viewer.commands.orders.choose("sharpness", False)
     assert viewer.survey.running == "sharpness"
     viewer.survey.cancel()
     assert viewer.survey.running is None

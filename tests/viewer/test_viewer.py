@@ -327,7 +327,7 @@ def test_jumping_by_number_and_name(viewer: Viewer, qtbot: Any):
 
 def test_the_slide_show_goes_on_and_stops_at_the_end(viewer: Viewer, qtbot: Any, painted: Wait):
     painted(viewer)
-    viewer.commands.set_slide_seconds(1)
+    viewer.commands.slides.set_seconds(1)
     press(viewer, K.Key_End, K.Key_Left)
     press(viewer, K.Key_H, text="h")
     assert viewer.commands.is_on("slideshow")
