@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.captioning.tags import Change, each_line, without
 from core.data.scan import StopCheck, ask_stop
+from core.data.tags import split_parts
 from core.errors import fail
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def replacer(search: Search) -> Callable[[str], str]:
             raise _bad("replacement", search.replace, error) from None
 
     def in_tags(line: str) -> str:
-        parts = line.split(",")
+        parts = split_parts(line)
         drop = set()
         for index, part in enumerate(parts):
             tag = part.strip()

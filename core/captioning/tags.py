@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from core.data.captions import has_word, with_trigger
-from core.data.tags import join_tags, split_tags
+from core.data.tags import join_tags, split_parts, split_tags
 
 Edit = Callable[[str], str]
 
@@ -115,7 +115,7 @@ def _rewrite(text: str, tag: str, name: str | None) -> str:
         return text
 
     def change(line: str) -> str:
-        parts = line.split(",")
+        parts = split_parts(line)
         stripped = [part.strip() for part in parts]
         if tag not in stripped:
             return line
@@ -147,7 +147,7 @@ def remove_duplicates(text: str) -> str:
     def change(line: str) -> str:
         if not is_tag_list(line):
             return line
-        parts, seen, drop = line.split(","), set(), set()
+        parts, seen, drop = split_parts(line), set(), set()
         for index, part in enumerate(parts):
             key = " ".join(part.split()).casefold()
             if key and key in seen:

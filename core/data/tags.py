@@ -21,10 +21,16 @@ def split_tags(caption: str) -> list[str]:
     Commas inside brackets do not separate where the brackets hold whole tags, as those for
     emphasis do in `(red, blue:1.2)`; so faces such as `:(` are tags of their own.
     """
+    return [tag for part in split_parts(caption) if (tag := part.strip())]
+
+
+def split_parts(caption: str) -> list[str]:
+    """What stands between the commas that separate tags, spaces and empty parts included.
+
+    Joined by commas they are the caption again.
+    """
     parts = caption.split(",")
-    if any(bracket in caption for bracket in _BRACKETS):
-        parts = _in_brackets(parts)
-    return [tag for part in parts if (tag := part.strip())]
+    return _in_brackets(parts) if any(bracket in caption for bracket in _BRACKETS) else parts
 
 
 def _in_brackets(parts: list[str]) -> list[str]:

@@ -28,6 +28,8 @@ from core.captioning.tags import (
 )
 from core.errors import Stopped, UserError
 
+# Brackets that emphasise hold several words as one tag.
+GROUPS = "(red, sky:1.2), cat, [blue, sky], cat"
 MIXED = "  a robot,  rain ,blue sky,\r\n\r\nA robot stands, in rain.\r\nsolo\n"
 
 
@@ -121,6 +123,9 @@ def test_tags_are_split_joined_and_counted():
         (remove_duplicates(MIXED), MIXED),
         (remove_duplicates("Rain, solo, rain ,  RAIN, x"), "Rain, solo, x"),
         (remove_duplicates("It rains, and it rains, and stops."),) * 2,
+        (remove_tag(GROUPS, "(red, sky:1.2)"), "cat, [blue, sky], cat"),
+        (rename_tag(GROUPS, "(red, sky:1.2)", "dog"), "dog, cat, [blue, sky], cat"),
+        (remove_duplicates(GROUPS), "(red, sky:1.2), cat, [blue, sky]"),
         (add_tag("", "x"), "x"),
         (add_tag("\n", "x"), "x\n"),
         (add_tag("a", " , "), "a"),
@@ -180,6 +185,8 @@ def test_previews_hold_only_what_changes():
         (Search("rain", "", tags=True, whole=True), "x, rain", "x"),
         (Search("rain", "snow", tags=True), " heavy  rain , x", " heavy  snow , x"),
         (Search(r".*rain.*", "", regular=True, tags=True), "a, heavy rain, b", "a, b"),
+        (Search("sky]", "", whole=True, tags=True), GROUPS, GROUPS),
+        (Search("[blue, sky]", "", whole=True, tags=True), GROUPS, "(red, sky:1.2), cat, cat"),
         (Search("", "x"), "a", "a"),
     ],
 )
