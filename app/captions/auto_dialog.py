@@ -42,10 +42,11 @@ _TICKS = ("characters_first", "ratings", "underscores", "escape")
 class AutoDialog(QDialog):
     """Captions by a model, looked through before they are written.
 
-    Signals: applied(list, str): the ticked changes and the step's name.
+    Signals: applied(list, str, object): the ticked changes, the step's name, and what is to be
+    called when all of them are written.
     """
 
-    applied = Signal(list, str)
+    applied = Signal(list, str, object)
 
     def __init__(
         self,
@@ -371,10 +372,10 @@ class AutoDialog(QDialog):
         self.apply.setEnabled(taken > 0 and not self.is_running())
 
     def _apply(self) -> None:
-        self.applied.emit(self.model.taken(), self._label)
-        # What was made and only looked at stays: the next run with these settings has it at once.
-        if self._spool is not None:
-            self._spool.clear()
+        # What was made and only looked at, or could not be written, stays: the next run with
+        # these settings has it at once.
+        forget = self._spool.clear if self._spool is not None else lambda: None
+        self.applied.emit(self.model.taken(), self._label, forget)
         self.accept()
 
     # --- leaving -----------------------------------------------------------------

@@ -250,11 +250,22 @@ class CaptionStore(QObject):
         """Write and undo through another history; what is waiting still goes to its own."""
         self.history = history
 
-    def apply(self, changes: Sequence[Change], label: str) -> None:
-        """Write changes as one step that can be undone; shown at once, told when it failed."""
+    def apply(
+        self,
+        changes: Sequence[Change],
+        label: str,
+        finished: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Write changes as one step that can be undone; shown at once, told when it failed.
+
+        finished: called in the writing thread when there was nothing that failed.
+        """
         history, file_of = self.history, self.file_of
         wanted = [c for c in changes if c.picture in self.texts and c.after != (c.before or "")]
-        if history is None or not wanted:
+        if history is None:
+            return
+        if not wanted:
+            finished()
             return
         for change in wanted:
             self.texts[change.picture] = change.after
@@ -263,6 +274,8 @@ class CaptionStore(QObject):
 
         def work() -> _Written:
             applied: Applied = apply_changes(wanted, history, label, file_of)
+            if not applied.problems:
+                finished()
             siblings = _siblings(pictures, everything)
             return _Written(siblings, applied.pictures, applied.problems)
 

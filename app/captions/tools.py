@@ -307,9 +307,14 @@ class CaptionTools(QWidget):
         self._written = Change(picture, known if before == (known or "") else before, after)
         self._apply([self._written], self.tr("Caption of %1").replace("%1", picture.name))
 
-    def _apply(self, changes: Sequence[Change], label: str) -> None:
+    def _apply(
+        self,
+        changes: Sequence[Change],
+        label: str,
+        finished: Callable[[], object] = lambda: None,
+    ) -> None:
         self._tell([])
-        self.store.apply(changes, label)
+        self.store.apply(changes, label, finished)
 
     # --- showing -----------------------------------------------------------------
 

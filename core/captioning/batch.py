@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from core.captioning.files import FileOf, beside, checked
 from core.captioning.tags import Change
 from core.errors import Problem
 
 
+class Written(Protocol):
+    """The part of core.culling.history.Done that captions need."""
+
+    @property
+    def pictures(self) -> tuple[Path, ...]: ...
+
+    @property
+    def problems(self) -> tuple[Problem, ...]: ...
+
+
 class TextHistory(Protocol):
     """The part of core.culling.history.History that captions need."""
 
-    def write_texts(self, changes: Mapping[Path, str | None], label: str) -> Any:
+    def write_texts(self, changes: Mapping[Path, str | None], label: str) -> Written:
         """Write files (None removes one) as one step that `undo` takes back."""
         ...
 
@@ -40,7 +51,7 @@ def apply_changes(
     if not texts:
         return Applied((), tuple(problems))
     done = history.write_texts(texts, label)
-    failed = tuple(getattr(done, "problems", ()) or ())
-    lost = {problem.file for problem in failed}
-    written = tuple(picture for file, picture in owners.items() if str(file) not in lost)
-    return Applied(written, (*problems, *failed))
+    # A history may name the same file by another path, such as that of a linked folder.
+    there = {os.path.realpath(picture) for picture in done.pictures}
+    written = tuple(p for p in owners.values() if os.path.realpath(p) in there)
+    return Applied(written, (*problems, *done.problems))

@@ -95,7 +95,8 @@ def compose(before: str | None, made: str, options: CaptionOptions) -> str:
     """The new text of a caption file: what the model made, joined to `before` as the mode says.
 
     Appending adds to every list of tags the tags it lacks; a sentence, and tags beside a
-    sentence, become one more line, which is one more alternative. The trigger word goes in front.
+    sentence, become one more line, which is one more alternative, unless the file has that line
+    already. The trigger word goes in front.
     """
     trigger = options.trigger.strip()
     made = made.strip()
@@ -121,6 +122,8 @@ def compose(before: str | None, made: str, options: CaptionOptions) -> str:
     end = "\r\n" if "\r\n" in before else "\n"
     joint = "" if before.endswith(("\n", "\r")) else end
     line = _in_front(made, trigger) if options.by_tags else with_trigger(made, trigger)
+    if line in before.splitlines():
+        return before
     return before + joint + line + (end if not joint else "")
 
 

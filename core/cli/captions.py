@@ -47,12 +47,19 @@ def caption_folder(
             ended = run_captions(plan, options, shown.take, stop, spool=spool)
     except KeyboardInterrupt:
         ended = Ended("stopped")
+    written = True
     if not dry_run:
-        _write(root, shown.changes, f"Captions by {options.tagger or options.captioner}", as_json)
-        spool.clear()
+        label = f"Captions by {options.tagger or options.captioner}"
+        written = _write(root, shown.changes, label, as_json)
+        if written:
+            spool.clear()
+        else:
+            say("What was not written is kept: the same command writes it.", console=messages())
     elif not as_json:
         say(f"{_pictures_text(len(shown.changes))} would get a caption; nothing was written.")
     print_problems(ended.problems)
+    if ended.status == "finished" and not written:
+        return FAILED
     # Settings that cannot work are told by the worker, since only it loads the model.
     bad = any(problem.setting for problem in ended.problems)
     return {"finished": DONE, "stopped": STOPPED, "failed": 2 if bad else FAILED}[ended.status]
@@ -89,11 +96,10 @@ def replace_in_captions(
             say(str(change.picture.relative_to(root)), style="bold")
             say(f"- {change.before or ''}".rstrip("\r\n"), style="red")
             say(f"+ {change.after}".rstrip("\r\n"), style="green")
-    if dry_run:
-        if not as_json:
-            say(f"{_pictures_text(len(changes))} would change; nothing was written.")
-    else:
-        _write(root, changes, f"Replace {search.find}", as_json)
+    if not dry_run:
+        return DONE if _write(root, changes, f"Replace {search.find}", as_json) else FAILED
+    if not as_json:
+        say(f"{_pictures_text(len(changes))} would change; nothing was written.")
     return DONE
 
 
@@ -149,18 +155,22 @@ def _what(plan: CaptionPlan, pictures: int) -> str:
     return ", ".join(parts) + "."
 
 
-def _write(root: Path, changes: Sequence[Change], label: str, as_json: bool) -> None:
+def _write(root: Path, changes: Sequence[Change], label: str, as_json: bool) -> bool:
+    """Write what was made and tell it; returns whether nothing was left out."""
     if not changes:
         if not as_json:
             say("Nothing to write.")
-        return
+        return True
     from core.culling.history import History
 
     applied = apply_changes(changes, History.open(root), label)
     print_problems(applied.problems)
     if not as_json:
-        say(f"Wrote the captions of {_pictures_text(len(applied.pictures))}.", style="bold green")
-        say(f'Undo with: limner undo "{root}"')
+        style = "bold green" if applied.pictures else ""
+        say(f"Wrote the captions of {_pictures_text(len(applied.pictures))}.", style=style)
+        if applied.pictures:
+            say(f'Undo with: limner undo "{root}"')
+    return not applied.problems
 
 
 def _json_line(change: Change) -> str:

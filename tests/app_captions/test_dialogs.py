@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +19,7 @@ from app.captions.auto_dialog import AutoDialog
 from app.captions.change_dialog import ChangeDialog
 from app.captions.change_table import AFTER, TICK, marked
 from app.captions.tools import CaptionTools
+from core.culling import steps
 
 Settle = Callable[[CaptionTools], None]
 ReadCaption = Callable[[int], str]
@@ -277,6 +280,36 @@ def test_captions_that_were_only_looked_at_are_there_again(open_auto, finished):
     assert shown(again) == before and not again.note.isVisible()
 
 
+def test_captions_that_could_not_be_written_are_there_again(
+    open_auto, finished, tools: CaptionTools, settle: Settle, pictures, caption, monkeypatch
+):
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    dialog = open_auto()
+    dialog.start.click()
+    finished(dialog)
+    with monkeypatch.context() as context:
+        context.setattr(steps, "write_new", full)
+        dialog.apply.click()
+        settle(tools)
+    assert "the disk is full" in tools.note.text()
+    assert not pictures[2].with_suffix(".txt").exists()
+    again = open_auto("always_fails")
+    again.start.click()
+    finished(again)
+    again.apply.click()
+    settle(tools)
+    assert caption(2) == "picture 2" and caption(4) == "picture 4"
+    # Once written they are no longer offered.
+    tools.undo()
+    settle(tools)
+    last = open_auto("always_fails")
+    last.start.click()
+    finished(last)
+    assert shown(last) == {}
+
+
 def test_without_onnxruntime_one_sentence_tells_how_to_install_it(open_auto, monkeypatch):
     monkeypatch.setattr(auto_dialog, "has_onnxruntime", lambda: False)
     dialog = open_auto()
@@ -320,8 +353,6 @@ def test_choices_are_offered_again(open_auto, finished):
 def test_a_name_of_any_bytes_is_shown(tools: CaptionTools, open_auto, finished, pictures, settle):
     if sys.platform != "linux":
         pytest.skip("file names are any bytes only there")
-    import os
-
     path = Path(os.fsdecode(bytes(pictures[0].parent) + b"/caf\xe9.png"))
     Image.new("RGB", (25, 9)).save(path)
     tools.set_source(lambda: [path], tools.store.history)

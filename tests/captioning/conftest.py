@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from core.culling.history import Done
 from tests.captioning.makers import SIDE, MakeTagger, tag_list, weights_of
 from tests.captioning.onnx_bytes import linear_model
 
@@ -67,11 +67,12 @@ class WritingHistory:
     def __init__(self) -> None:
         self.calls: list[tuple[dict[Path, str | None], str]] = []
 
-    def write_texts(self, changes: Mapping[Path, str | None], label: str) -> Any:
+    def write_texts(self, changes: Mapping[Path, str | None], label: str) -> Done:
         self.calls.append((dict(changes), label))
         for path, text in changes.items():
             assert text is not None
             path.write_bytes(text.encode("utf-8"))
+        return Done(label, tuple(path.with_suffix(".png") for path in changes), ())
 
 
 @pytest.fixture

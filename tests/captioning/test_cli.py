@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -12,7 +13,9 @@ from typing import Any
 
 import pytest
 
+from core.captioning import client
 from core.cli import main
+from core.culling import steps
 from core.culling.history import History
 from core.worker.lineprocess import worker_environment
 
@@ -102,6 +105,26 @@ def test_a_bad_picture_costs_itself_only(limner, sure_tagger: Path, pictures: li
     code, _, err = limner("caption", pictures[0].parent, "--tagger", sure_tagger)
     assert code == 0 and "bild 2.png was not captioned: The file is empty." in err
     assert captions(pictures) == [SURE, OLD, None, SURE]
+
+
+def test_captions_that_cannot_be_written_are_kept_for_the_next_time(
+    limner, sure_tagger: Path, pictures: list[Path], monkeypatch
+):
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    command = ("caption", pictures[0].parent, "--tagger", sure_tagger)
+    with monkeypatch.context() as context:
+        context.setattr(steps, "write_new", full)
+        code, out, err = limner(*command)
+        assert code == 1 and "bild 0.txt was left alone: the disk is full" in err
+        assert "Wrote the captions of 0 pictures." in out and "Undo" not in out
+        assert "the same command writes it" in err
+        assert limner("replace", pictures[0].parent, "rain", "snow")[0] == 1
+    monkeypatch.setattr(client, "usual_command", lambda: ["no such program"])
+    code, out, _ = limner(*command)
+    assert code == 0 and "Wrote the captions of 3 pictures." in out
+    assert captions(pictures) == [SURE, OLD, SURE, SURE]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -16,6 +17,7 @@ from core.captioning.job import Progress, compose, plan_captions, run_captions
 from core.captioning.options import ABOUT, CaptionOptions, kinds, make_options
 from core.captioning.spool import Spool
 from core.captioning.tags import Change
+from core.culling import steps
 from core.culling.history import History
 from core.errors import UserError
 
@@ -54,6 +56,7 @@ def described(**more: object) -> CaptionOptions:
         (None, "A cat sits.", described(trigger="mika"), "mika, A cat sits."),
         (None, "Mika sits.", described(trigger="mika"), "Mika sits."),
         ("old one", "A cat.", described(mode="append", trigger="m"), "old one\nm, A cat."),
+        ("Old\nm, A cat.", "A cat.", described(mode="append", trigger="m"), "Old\nm, A cat."),
     ],
 )
 def test_composing(before, made, options, expected):
@@ -150,6 +153,23 @@ def test_a_read_only_folder_loses_nothing(pictures: list[Path]):
         assert applied.pictures == () and applied.problems
     finally:
         folder.chmod(stat.S_IRWXU)
+
+
+def test_what_was_written_is_counted_also_where_much_failed(tmp_path: Path, monkeypatch):
+    pictures = [tmp_path / f"{number:02}.png" for number in range(80)]
+    for picture in pictures:
+        picture.write_bytes(b"")
+    real = steps.write_new
+
+    def nearly_full(path: Path, data: bytes) -> None:
+        if data == b"long":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(path, data)
+
+    monkeypatch.setattr(steps, "write_new", nearly_full)
+    changes = [Change(p, None, "x" if p is pictures[7] else "long") for p in pictures]
+    applied = apply_changes(changes, History.open(tmp_path), "x")
+    assert applied.pictures == (pictures[7],)
 
 
 def test_the_caption_file_is_the_one_that_is_there(pictures: list[Path]):
