@@ -21,7 +21,7 @@ from PySide6.QtWidgets import (
 from app import prefs, theme
 from app.captions.auto_fields import OptionFields, title
 from app.captions.auto_thread import CaptionThread
-from app.captions.change_table import ChangeModel, ChangeTable
+from app.captions.change_table import ChangeModel, ChangeTable, give_room
 from app.captions.store import CaptionStore
 from app.i18n import counted
 from app.icons import icon
@@ -84,6 +84,7 @@ class AutoDialog(QDialog):
         theme.give_air(self)
         self._set_kind(prefs.text("captions/kind", "tagger"))
         self._show_count()
+        give_room(self, QSize(theme.em(130), theme.unit(90)))
 
     # --- layout ------------------------------------------------------------------
 
@@ -391,6 +392,3 @@ class AutoDialog(QDialog):
     def closeEvent(self, event: QCloseEvent) -> None:
         self.done(int(QDialog.DialogCode.Rejected))
         super().closeEvent(event)
-
-    def sizeHint(self) -> QSize:
-        return QSize(theme.em(130), theme.unit(76))

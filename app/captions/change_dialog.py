@@ -19,7 +19,7 @@ from PySide6.QtWidgets import (
 
 from app import theme
 from app.background import StopCheck
-from app.captions.change_table import ChangeModel, ChangeTable
+from app.captions.change_table import ChangeModel, ChangeTable, give_room
 from app.captions.operations import Kind, Operation, changes_of
 from app.captions.store import CaptionStore
 from app.i18n import counted
@@ -87,6 +87,7 @@ class ChangeDialog(QDialog):
         store.changed.connect(self._captions_changed)
         self._arrange()
         self._show_count()
+        give_room(self, QSize(theme.em(130), theme.unit(80)))
         # A tag that was chosen elsewhere only lacks its new name.
         start = self.second if first and kind == "rename" else self.first
         start.setFocus()
@@ -278,6 +279,3 @@ class ChangeDialog(QDialog):
             return
         if not enter:
             super().keyPressEvent(event)
-
-    def sizeHint(self) -> QSize:
-        return QSize(theme.em(130), theme.unit(70))

@@ -378,7 +378,7 @@ class CaptionTools(QWidget):
         if picture not in self.store.texts:
             if picture in self.store.pictures or self.store.is_busy():
                 return self.tr("Reading...")
-            return self.tr("This picture is not in the folder any more.")
+            return self.tr("This picture cannot be read, or is not in the folder any more.")
         if self.store.history is None:
             return self.tr("The captions of this folder cannot be changed here.")
         return ""
