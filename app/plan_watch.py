@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from pydantic import ValidationError
 from PySide6.QtCore import QObject, QTimer, Signal
@@ -35,6 +37,23 @@ class Forecast:
     problems: tuple[Problem, ...] = ()
 
 
+@dataclass(frozen=True)
+class BadFile:
+    """A picture whose pixels could not be decoded: why, and how large and old its file was."""
+
+    reason: str
+    stamp: tuple[int, int] | None
+
+
+def stamp_of(path: Path) -> tuple[int, int] | None:
+    """Size and time of a file; None where there is none."""
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return None
+    return stat.st_size, stat.st_mtime_ns
+
+
 class PlanWatch(QObject):
     """Keeps a forecast of the settings. Signals: changed() after anything below changed.
 
@@ -60,6 +79,7 @@ class PlanWatch(QObject):
         self.more: tuple[Problem, ...] = ()
         self.busy = False
         self.done = self.total = 0
+        self._bad: dict[Path, BadFile] = {}
         self._number = 0
         self._delay = QTimer(self)
         self._delay.setSingleShot(True)
@@ -110,9 +130,14 @@ class PlanWatch(QObject):
             self.forecast = replace(self.forecast, plan=plan)
             self.changed.emit()
 
+    def remember_bad(self, reasons: Mapping[Path, str]) -> None:
+        """Pictures that a closer look could not decode: they are left out from the next forecast
+        on, until their files change."""
+        self._bad |= {path: BadFile(reason, stamp_of(path)) for path, reason in reasons.items()}
+
     def _start(self) -> None:
         self._number += 1
-        number, file = self._number, self._model.file
+        number, file, bad = self._number, self._model.file, dict(self._bad)
         try:
             job = Job.model_validate(dict(self._state.data))
         except ValidationError:
@@ -126,7 +151,7 @@ class PlanWatch(QObject):
             self._progressed.emit(number, done, total)
 
         def work(cancelled: StopCheck) -> Forecast:
-            return make_forecast(job, file, progress, cancelled)
+            return make_forecast(job, file, progress, cancelled, bad)
 
         self.done = self.total = 0
         self._background.run(self, "plan", work, self._finish)
@@ -148,8 +173,12 @@ def make_forecast(
     file: BaseModelFile | None,
     progress: object = None,
     cancelled: StopCheck = lambda: False,
+    bad: Mapping[Path, BadFile] | None = None,
 ) -> Forecast:
-    """Plan a job and estimate its time and file size; raises Stopped when cancelled."""
+    """Plan a job and estimate its time and file size; raises Stopped when cancelled.
+
+    bad: pictures that cannot be decoded; those that were changed since are given another chance.
+    """
     from core.data.plan import make_plan
     from core.runs.estimates import measured_speed, time_need
     from core.runs.findings import fitting_problems
@@ -157,11 +186,15 @@ def make_forecast(
     from core.runs.preflight import samples_drawn
 
     step = file.bucket_step if file else USUAL_STEP
+    still_bad = {
+        path: known.reason for path, known in (bad or {}).items() if stamp_of(path) == known.stamp
+    }
     plan = make_plan(
         job,
         bucket_step=step,
         progress=progress,  # type: ignore[arg-type]
         check_stop=cancelled,
+        unreadable=still_bad,
     )
     need = time_need(measured_speed(job), plan, samples_drawn(job, plan))
     return Forecast(

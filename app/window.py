@@ -266,14 +266,14 @@ class Window(QMainWindow):
         self.tabs.setCurrentIndex(TABS.index(name))
         self.pages[name].reveal(path)
 
-    def reveal_picture(self, concept: int, path: str) -> None:
-        """Lead to a picture in its concept."""
+    def reveal_picture(self, concept: int, path: str, alike: str = "all") -> None:
+        """Lead to a picture in its concept, shown with those that pass the filter `alike`."""
         if not self.left.isVisible():
             self.left.setVisible(True)
         self.tabs.setCurrentIndex(TABS.index("concepts"))
         page = self.pages["concepts"]
         assert isinstance(page, ConceptsTab)
-        page.reveal_picture(concept, Path(path))
+        page.reveal_picture(concept, Path(path), alike)
 
     def toggle_check(self) -> None:
         """Open what Train would do in detail, or put it away."""

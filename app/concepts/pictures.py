@@ -25,7 +25,7 @@ from app.background import Background
 from app.concepts.actions import PictureActions
 from app.concepts.changes import Changes, first_sentence
 from app.concepts.duplicates import DuplicateSearch
-from app.concepts.facts import Listing, Look, PictureFacts
+from app.concepts.facts import FILTERS, Listing, Look, PictureFacts
 from app.concepts.grid import PictureGrid
 from app.concepts.model import PictureModel
 from app.concepts.side import SidePanel
@@ -60,6 +60,7 @@ class PicturesPage(QWidget):
         self._background, self.store = background, store
         self._look: Look | None = None
         self._reveal: Path | None = None
+        self._alike = "all"
         self._searched: tuple[Path, ...] = ()
         self._trouble = ""
         self._current: Path | None = None
@@ -212,21 +213,29 @@ class PicturesPage(QWidget):
         """How training looks at the pictures shown."""
         return self._look
 
-    def reveal(self, path: Path) -> None:
-        """Show one picture, as soon as it is known, whatever is filtered."""
-        self._reveal = path
+    def reveal(self, path: Path, alike: str = "all") -> None:
+        """Show one picture, as soon as it is known, whatever is filtered.
+
+        alike: one of FILTERS; its pictures are shown, unless this one is none of them.
+        """
+        self._reveal, self._alike = path, alike
         self._try_reveal()
 
     def _try_reveal(self) -> None:
         path = self._reveal
-        if path is None or self.model.of(path) is None:
+        facts = self.model.of(path) if path is not None else None
+        if path is None or facts is None:
             return
+        passes = FILTERS[self._alike](facts)
+        if not passes and (self.source.busy or self.duplicates.busy):
+            return  # what is still being found out may let it pass
         self._reveal = None
-        if self.model.row_of(path) < 0:
+        wanted = self._alike if passes and self._alike != "all" else ""
+        if wanted or self.model.row_of(path) < 0:
             self.bar.search.clear()
             self.model.set_search("")
             self.model.set_only(None)
-            self.model.set_filter("all")
+            self.model.set_filter(wanted or "all")
             self._show_counts()
         self.grid.select([path], path)
         self.grid.setFocus(Qt.FocusReason.OtherFocusReason)
@@ -263,6 +272,7 @@ class PicturesPage(QWidget):
         for path in changed:
             self.store.forget(path)
         self.model.merge(facts)
+        self._try_reveal()
 
     def _read(self, error: object) -> None:
         paths = tuple(self.model.facts())
@@ -274,6 +284,7 @@ class PicturesPage(QWidget):
         self._arranged()
         if 1 < len(paths) <= _SEARCHED_UNASKED and paths != self._searched and self.isVisible():
             self._search(paths)
+        self._try_reveal()
 
     def _arranged(self) -> None:
         shown = bool(self.model.shown())
@@ -363,6 +374,7 @@ class PicturesPage(QWidget):
         self.progress.hide()
         self.find_alikes.setText(self.tr("Find look-alikes"))
         self._show_number()
+        self._try_reveal()
 
     # --- acting ------------------------------------------------------------
 
@@ -409,7 +421,7 @@ class PicturesPage(QWidget):
         if outcome.kind in ("undo", "redo") and outcome.done is not None:
             pictures = outcome.done.pictures
             if pictures:
-                self._reveal = pictures[0]
+                self._reveal, self._alike = pictures[0], "all"
         self._again()
 
     def _files_changed(self) -> None:

@@ -41,12 +41,12 @@ if TYPE_CHECKING:
 class PreflightPanel(QFrame):
     """What Train would do, and what stands against it.
 
-    Signals: settingRequested(path) and pictureRequested(concept, path) when a line was clicked;
-    closed() when it was put away.
+    Signals: settingRequested(path) and pictureRequested(concept, path, filter) when a line was
+    clicked, the filter being for pictures with the same trouble; closed() when it was put away.
     """
 
     settingRequested = Signal(str)
-    pictureRequested = Signal(int, str)
+    pictureRequested = Signal(int, str, str)
     closed = Signal()
 
     def __init__(self, watch: PreflightWatch) -> None:
@@ -110,8 +110,8 @@ class PreflightPanel(QFrame):
         left.addWidget(self.good, 1)
         body = QHBoxLayout()
         body.setSpacing(theme.unit(1))
-        body.addLayout(left, 4)
-        body.addWidget(scroll, 3)
+        body.addLayout(left, 1)
+        body.addWidget(scroll, 1)
         whole = QVBoxLayout(self)
         margin = theme.unit(2)
         whole.setContentsMargins(margin, theme.unit(1), theme.unit(1), theme.unit(0.75))
@@ -230,27 +230,26 @@ class Needs(QWidget):
         super().__init__()
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
-        grid.setHorizontalSpacing(theme.unit(1))
+        grid.setHorizontalSpacing(theme.unit(1.5))
         grid.setVerticalSpacing(theme.unit(0.5))
         grid.setColumnStretch(1, 1)
         self.values: dict[str, QLabel] = {}
-        for row, (key, picture, title) in enumerate(
+        for row, (key, title) in enumerate(
             (
-                ("steps", "chart-line", self.tr("Steps")),
-                ("time", "clock", self.tr("Time")),
-                ("memory", "cpu", self.tr("Memory")),
-                ("disk", "save", self.tr("Disk")),
+                ("steps", self.tr("Steps")),
+                ("time", self.tr("Time")),
+                ("memory", self.tr("Memory")),
+                ("disk", self.tr("Disk")),
             )
         ):
-            mark = Picture(picture, 1.75)
-            mark.setToolTip(title)
-            mark.setAccessibleName(title)
+            name = QLabel(title)
+            theme.set_role(name, "muted")
             value = QLabel()
             value.setWordWrap(True)
             value.setTextFormat(Qt.TextFormat.PlainText)
             value.setAccessibleName(title)
             self.values[key] = value
-            grid.addWidget(mark, row, 0, Qt.AlignmentFlag.AlignTop)
+            grid.addWidget(name, row, 0, Qt.AlignmentFlag.AlignTop)
             grid.addWidget(value, row, 1)
 
     def show_needs(self, found: Preflight | None) -> None:
@@ -281,11 +280,13 @@ class Needs(QWidget):
             return ""
         if not need.total:
             return self.tr("not known before the first run with this base model")
-        text = self.tr("about %1").replace("%1", duration(need.training))
+        text = self.tr("about %1").replace("%1", duration(need.training + need.sampling))
         if need.sampling:
-            text += self.tr(", samples %1").replace("%1", duration(need.sampling))
+            parts = self.tr(": steps %1, samples %2").replace("%1", duration(need.training))
+            text += parts.replace("%2", duration(need.sampling))
         if need.preparing:
-            text += self.tr(", preparing up to %1").replace("%1", duration(need.preparing))
+            more = self.tr("; preparing pictures up to %1 more")
+            text += more.replace("%1", duration(need.preparing))
         how = (
             self.tr("as measured in earlier runs")
             if need.exact

@@ -44,19 +44,30 @@ from core.errors import Problem
 
 Index = QModelIndex | QPersistentModelIndex
 _WRAP = int(Qt.TextFlag.TextWordWrap.value | Qt.AlignmentFlag.AlignLeft.value)
+# What the grid shows beside the picture that a line leads to: all that have the same trouble.
+_ALIKE = {
+    "captions_missing": "no_caption",
+    "pictures_upscaled": "small",
+    "pictures_left_out": "small",
+    "duplicates_exact": "duplicates",
+    "duplicates_near": "duplicates",
+}
+_MOST_DETAIL = 240
 
 
 @dataclass(frozen=True)
 class Line:
     """One line of the list: a heading, or a problem with where it leads.
 
-    concept: the number of the concept whose picture it is about; -1 where there is none.
+    concept: the number of the concept whose picture it is about; -1 where there is none. alike:
+    the filter of the grid (see FILTERS) that lets through the pictures with the same trouble.
     """
 
     heading: str = ""
     problem: Problem | None = None
     concept: int = -1
     picture: str = ""
+    alike: str = "all"
 
     @property
     def text(self) -> str:
@@ -65,6 +76,12 @@ class Line:
             return self.heading
         hint = self.problem.hint
         return f"{self.problem.title} {hint}" if hint else self.problem.title
+
+    @property
+    def detail(self) -> str:
+        """The facts that are added to it, not longer than a few lines."""
+        text = self.problem.detail if self.problem is not None else ""
+        return text if len(text) <= _MOST_DETAIL else f"{text[: _MOST_DETAIL - 2]} …"
 
     @property
     def kind(self) -> str:
@@ -89,9 +106,12 @@ def lines_of(problems: Sequence[Problem], titles: dict[int, str], words: Words) 
         picture = problem.file if concept >= 0 and is_picture_name(problem.file) else ""
         key = (0, -1) if problem.severity == "error" else (1, concept)
         groups.setdefault(key, []).append(
-            Line(problem=problem, concept=concept, picture=os.path.normpath(picture or ""))
-            if picture
-            else Line(problem=problem, concept=concept)
+            Line(
+                problem=problem,
+                concept=concept,
+                picture=os.path.normpath(picture) if picture else "",
+                alike=_ALIKE.get(problem.code, "all"),
+            )
         )
     lines: list[Line] = []
     for (rank, concept), group in sorted(groups.items(), key=lambda pair: pair[0]):
@@ -123,7 +143,8 @@ class _Model(QAbstractListModel):
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
-            return self.lines[index.row()].text
+            line = self.lines[index.row()]
+            return f"{line.text} {line.detail}".rstrip()
         return None
 
     def flags(self, index: Index) -> Qt.ItemFlag:
@@ -150,7 +171,7 @@ class _Delegate(QStyledItemDelegate):
         if line.problem is None:
             return QSize(width, _metrics("body").height() + theme.unit(1.25))
         text = self.text_rect(QRect(0, 0, width, 100_000))
-        height = _metrics("body").boundingRect(text, _WRAP, line.text).height()
+        height = _height(text, line.text, "body") + _height(text, line.detail, "small")
         return QSize(width, height + theme.unit(0.75))
 
     def text_rect(self, rect: QRect) -> QRect:
@@ -196,6 +217,11 @@ class _Delegate(QStyledItemDelegate):
         painter.setFont(theme.font("body"))
         painter.setPen(QColor(colours.text))
         painter.drawText(text, _WRAP, line.text)
+        if line.detail:
+            painter.setFont(theme.font("small"))
+            painter.setPen(QColor(colours.muted))
+            below = text.adjusted(0, _height(text, line.text, "body"), 0, 0)
+            painter.drawText(below, _WRAP, line.detail)
         for place, (name, _tip) in enumerate(self._view.ways(line)):
             zone = self.zone_rect(rect, place)
             box = QRectF(0, 0, side, side)
@@ -209,6 +235,11 @@ def _metrics(size: str) -> QFontMetrics:
     return QFontMetrics(theme.font("small" if size == "small" else "body"))
 
 
+def _height(room: QRect, text: str, size: str) -> int:
+    """How high a text is when it is broken into lines as wide as `room`."""
+    return _metrics(size).boundingRect(room, _WRAP, text).height() if text else 0
+
+
 def _bold() -> QFont:
     font = theme.font("small")
     font.setBold(True)
@@ -220,10 +251,13 @@ def _icon_side() -> int:
 
 
 class ProblemList(QListView):
-    """Problems with their ways out. Signals: settingChosen(path), pictureChosen(concept, path)."""
+    """Problems with their ways out. Signals:
+
+    settingChosen(path); pictureChosen(concept, path, filter for pictures with the same trouble).
+    """
 
     settingChosen = Signal(str)
-    pictureChosen = Signal(int, str)
+    pictureChosen = Signal(int, str, str)
 
     def __init__(self) -> None:
         super().__init__()
@@ -279,7 +313,7 @@ class ProblemList(QListView):
         if line.problem is None:
             return
         if line.picture and way != "sliders-horizontal":
-            self.pictureChosen.emit(line.concept, line.picture)
+            self.pictureChosen.emit(line.concept, line.picture, line.alike)
         elif line.problem.setting:
             self.settingChosen.emit(line.problem.setting)
 

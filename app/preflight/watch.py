@@ -140,6 +140,8 @@ class PreflightWatch(QObject):
 
     def _hand_on(self) -> None:
         """Let the footer count what was found, unless the settings have changed since."""
+        if self.found is not None and self.found.duplicates is not None:
+            self.plan.remember_bad(self.found.duplicates.unreadable)
         if self.found is not None and self.plan.forecast is self._forecast:
             if self.found.plan is not None:
                 self._refining = True

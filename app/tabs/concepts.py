@@ -267,14 +267,14 @@ class ConceptsTab(SettingsPage):
         super().resizeEvent(event)
         self._fit.start()
 
-    def reveal_picture(self, index: int, path: Path) -> None:
-        """Show one picture of a concept in its grid."""
+    def reveal_picture(self, index: int, path: Path, alike: str = "all") -> None:
+        """Show one picture of a concept in its grid, with those that pass the filter `alike`."""
         if index >= len(self.list.cards):
             return
         card = self.card(index)
         card.enter("pictures")
         if card.pictures is not None:
-            card.pictures.reveal(path)
+            card.pictures.reveal(path, alike)
 
     def close_down(self) -> None:
         """Finish what is being written and end the threads; the window closes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -38,7 +39,7 @@ class _Counted:
     no_caption: list[Path] = field(default_factory=list)
     no_mask: list[Path] = field(default_factory=list)
     enlarged: dict[int, list[Path]] = field(default_factory=lambda: defaultdict(list))
-    left_out: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    left_out: dict[int, list[Path]] = field(default_factory=lambda: defaultdict(list))
     much_cut: list[Path] = field(default_factory=list)
 
 
@@ -47,6 +48,7 @@ class ConceptReader:
     """Reads the pictures of one concept, one after the other.
 
     sides: the resolutions that each picture is made into items for, as `make_buckets` takes them.
+    unreadable: pictures that are known to be bad whatever their headers say, and why.
     """
 
     index: int
@@ -54,6 +56,7 @@ class ConceptReader:
     sides: list[int]
     bucket_step: int
     notes: Notes
+    unreadable: Mapping[Path, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.name = concept_name(self.index, self.concept)
@@ -66,17 +69,22 @@ class ConceptReader:
 
     def read(self, first_id: int, path: Path) -> None:
         """Add the items of a picture, their ids counted from `first_id`, or a note why none."""
-        try:
-            size = picture_size(path)
-        except PictureError as error:
-            self.notes.add_file(plan_notes.unreadable_picture(path, str(error), self.index))
+        size, reason = (0, 0), self.unreadable.get(path, "")
+        if not reason:
+            try:
+                size = picture_size(path)
+            except PictureError as error:
+                reason = str(error)
+        if reason:
+            self.notes.add_file(plan_notes.unreadable_picture(path, reason, self.index))
             return
         self._counted.readable += 1
         focus = self._focus(path)
         placed = [self._place(size, number, focus) for number in range(len(self.sides))]
         if self.concept.small == "leave_out":
             for number, placement in enumerate(placed):
-                self._counted.left_out[number] += placement.upscaled
+                if placement.upscaled:
+                    self._counted.left_out[number].append(path)
             if all(placement.upscaled for placement in placed):
                 smallest = min((p.bucket for p in placed), key=lambda b: b.width * b.height)
                 note = plan_notes.small_picture(path, size, smallest, self.index)

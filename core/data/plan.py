@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,6 +33,7 @@ def make_plan(
     bucket_step: int,
     progress: Progress | None = None,
     check_stop: StopCheck | None = None,
+    unreadable: Mapping[Path, str] | None = None,
 ) -> Plan:
     """What training this job means: pictures, captions, buckets, steps, and what is wrong.
 
@@ -41,7 +42,8 @@ def make_plan(
     found (times the resolutions), so that one unreadable picture does not shift the others. Files
     that cannot be used become problems of the plan; with one of severity `error` it cannot be
     trained. `progress(done, total)` counts pictures; `check_stop` is asked often and may raise or
-    return true. Raises Stopped then.
+    return true. Raises Stopped then. unreadable: pictures that are known to be bad although their
+    headers are right, and why.
     """
     notes = Notes()
     sides = _sides(job, bucket_step, notes)
@@ -55,7 +57,7 @@ def make_plan(
     for index, scan in found.items():
         concept = job.concepts[index]
         mine = _sides_of(concept, sides, bucket_step)
-        reader = ConceptReader(index, concept, mine, bucket_step, notes)
+        reader = ConceptReader(index, concept, mine, bucket_step, notes, unreadable or {})
         for number, path in enumerate(scan.pictures, first):
             if number % _CHECK_EVERY == 0:
                 ask_stop(check_stop)

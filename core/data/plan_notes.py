@@ -165,8 +165,8 @@ def missing_captions(
     instead = f"the trigger word {trigger!r} alone" if trigger else "an empty caption"
     return Problem(
         code="captions_missing",
-        title=f"{len(missing)} of {count} pictures of concept {name} have no caption and will be "
-        f"{used} with {instead}.",
+        title=f"{_share(missing, count, name)} {_word(missing, 'has', 'have')} no caption and will "
+        f"be {used} with {instead}.",
         severity="warning",
         setting=f"concepts.{index}.prompt.source",
         file=str(missing[0]),
@@ -177,8 +177,8 @@ def enlarged(name: str, index: int, side: int, pictures: Sequence[Path], count: 
     """The warning about a concept's pictures that are enlarged."""
     return Problem(
         code="pictures_upscaled",
-        title=f"{len(pictures)} of {count} pictures of concept {name} are smaller than the "
-        f"resolution of {side} and will be enlarged, which blurs them.",
+        title=f"{_share(pictures, count, name)} {_word(pictures, 'is', 'are')} smaller than the "
+        f"resolution of {side} and will be enlarged, which blurs {_word(pictures, 'it', 'them')}.",
         severity="warning",
         hint="Too small pictures can be left out instead.",
         setting=f"concepts.{index}.small",
@@ -188,25 +188,28 @@ def enlarged(name: str, index: int, side: int, pictures: Sequence[Path], count: 
 
 def much_cut(name: str, index: int, pictures: Sequence[Path], count: int) -> Problem:
     """The warning about a concept's pictures of which the crop leaves little."""
+    it, its = _word(pictures, "it", "them"), _word(pictures, "its", "their")
     return Problem(
         code="pictures_much_cut",
-        title=f"{len(pictures)} of {count} pictures of concept {name} are so long and thin that "
-        f"more than a third of them is cut off, such as {pictures[0].name}; cut them yourself or "
-        "set their focus point.",
+        title=f"{_share(pictures, count, name)} {_word(pictures, 'is', 'are')} so long and thin "
+        f"that more than a third of {it} is cut off, such as {pictures[0].name}; cut {it} yourself "
+        f"or set {its} focus point.",
         severity="warning",
         setting=f"concepts.{index}.path",
         file=str(pictures[0]),
     )
 
 
-def left_out(name: str, index: int, side: int, left: int, count: int) -> Problem:
-    """The warning about how many pictures of a concept are left out for their size."""
+def left_out(name: str, index: int, side: int, left: Sequence[Path], count: int) -> Problem:
+    """The warning about a concept's pictures that are left out for their size."""
+    are = _word(left, "is", "are")
     return Problem(
         code="pictures_left_out",
-        title=f"{left} of {count} pictures of concept {name} are smaller than the resolution of "
-        f"{side} and are left out there.",
+        title=f"{_share(left, count, name)} {are} smaller than the resolution of {side} and {are} "
+        "left out there.",
         severity="warning",
         setting=f"concepts.{index}.small",
+        file=str(left[0]),
     )
 
 
@@ -216,8 +219,10 @@ def missing_masks(
     """The warning about a concept's pictures without masks, or without transparency for one."""
     what = "mask" if concept.mask.source == "file" else "transparency"
     done = "measured" if concept.kind == "validation" else "learned"
+    them = "they are"
     if len(missing) < count:
-        title = f"{len(missing)} of {count} pictures of concept {name} have no {what}"
+        them = _word(missing, "it is", "they are")
+        title = f"{_share(missing, count, name)} {_word(missing, 'has', 'have')} no {what}"
     elif what == "mask":
         title = (
             f"Concept {name} shall be {done} by masks, but there is none, such as "
@@ -227,7 +232,7 @@ def missing_masks(
         title = f"Concept {name} shall be {done} by transparency, but no picture of it has any"
     return Problem(
         code="masks_none" if len(missing) == count else "masks_missing",
-        title=f"{title}; they are {done} whole.",
+        title=f"{title}; {them} {done} whole.",
         severity="warning",
         setting=f"concepts.{index}.mask.source",
         file=str(missing[0]),
@@ -275,8 +280,9 @@ def trained_and_measured(name: str, index: int, pictures: Sequence[Path]) -> Pro
     """The warning about a validation concept's pictures that are trained on as well."""
     return Problem(
         code="validation_trained",
-        title=f"{len(pictures)} validation pictures of concept {name} are trained on too, so their "
-        "loss tells nothing; move them out of the concepts to train.",
+        title=f"{len(pictures)} validation {_word(pictures, 'picture', 'pictures')} of concept "
+        f"{name} {_word(pictures, 'is', 'are')} trained on too, so the loss tells nothing; move "
+        f"{_word(pictures, 'it', 'them')} out of the concepts to train.",
         detail=f"Among them {_some(path.name for path in pictures[:4])}.",
         severity="warning",
         setting=f"concepts.{index}.path",
@@ -293,6 +299,15 @@ def same_resolutions(given: int, side: int) -> Problem:
         severity="warning",
         setting="training.more_resolutions",
     )
+
+
+def _share(pictures: Sequence[Path], count: int, name: str) -> str:
+    return f"{len(pictures)} of {count} pictures of concept {name}"
+
+
+def _word(pictures: Sequence[Path], one: str, many: str) -> str:
+    """The word that fits the number of pictures."""
+    return one if len(pictures) == 1 else many
 
 
 def _some(names: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from core.config.job import Job
 from core.config.rules import further_resolutions
 from core.data.duplicates import DuplicateGroup, Duplicates, Member
-from core.data.plan import NAMED_AT_MOST, concept_name, unreadable_picture
+from core.data.plan import NAMED_AT_MOST, concept_name
 from core.data.statistics import Statistics
 from core.data.tokens import CHUNK
 from core.data.types import Item, Plan
@@ -165,7 +165,7 @@ def caption_problems(index: int, name: str, found: Statistics) -> list[Problem]:
 
 
 def duplicate_problems(job: Job, found: Duplicates) -> list[Problem]:
-    """Warnings about pictures that are there twice, and about ones that cannot be decoded."""
+    """Warnings about pictures that are there twice."""
     problems = []
     named: Counter[str] = Counter()
     for group in sorted(found.groups, key=_weight):
@@ -189,24 +189,18 @@ def duplicate_problems(job: Job, found: Duplicates) -> list[Problem]:
     return problems
 
 
-def decoding_problems(
-    found: Duplicates, masks: Mapping[int, Problem], items: Iterable[Item]
-) -> list[Problem]:
-    """Warnings about pictures whose header is right and whose pixels are not, or whose masks.
-
-    masks: id of the item -> what is wrong with its mask.
-    """
-    by_path = {item.path: item for item in items if item.path in found.unreadable}
-    bad = [
-        unreadable_picture(path, found.unreadable[path], item.concept)
-        for path, item in by_path.items()
-    ]
+def mask_problems(masks: Mapping[int, Problem]) -> list[Problem]:
+    """Warnings about pictures whose masks cannot be used. masks: id of the item -> why."""
     # A picture that is trained at several resolutions is told once.
-    bad += dict.fromkeys(masks.values())
+    bad = list(dict.fromkeys(masks.values()))
     problems = bad[:NAMED_AT_MOST]
     if len(bad) > NAMED_AT_MOST:
-        title = f"{len(bad) - NAMED_AT_MOST} more pictures cannot be used and are left out."
-        problems.append(Problem(code="picture_unreadable", title=title, severity="warning"))
+        title = (
+            f"{len(bad) - NAMED_AT_MOST} more masks cannot be used; their pictures are left out."
+        )
+        problems.append(
+            Problem(code="mask_unreadable", title=title, severity="warning", setting="concepts")
+        )
     return problems
 
 

@@ -27,10 +27,10 @@ from core.paths import user_path
 from core.runs.estimates import TimeNeed, last_device, measured_speed, time_need
 from core.runs.findings import (
     caption_problems,
-    decoding_problems,
     duplicate_problems,
     fitting_problems,
     located,
+    mask_problems,
     memory_problems,
 )
 from core.runs.layers import (
@@ -142,14 +142,20 @@ def preflight(
     if items and (duplicates is True or len(items) <= duplicates):
         tell("duplicates")
         same = find_duplicates(plan, progress=progress, check_stop=check_stop)
-        masks = unusable_masks(items, job.concepts, check_stop)
-        bad = {item.id for item in items if item.path in same.unreadable} | masks.keys()
+        bad = [item for item in items if item.path in same.unreadable]
         if bad:
             # Training finds them unusable too, and goes on without.
-            problems += decoding_problems(same, masks, items)
-            found = _planned(job, base, without(plan, bad), problems, runs)
+            plan = make_plan(
+                job, bucket_step=step, check_stop=check_stop, unreadable=same.unreadable
+            )
+        left = [*plan.items, *plan.validation]
+        masks = unusable_masks(left, job.concepts, check_stop)
+        if bad or masks:
+            bad += [item for item in left if item.id in masks]
+            problems += mask_problems(masks)
+            found = _planned(job, base, without(plan, masks), problems, runs)
             found = _with_statistics(job, found, None, check_stop)
-        found = _with_duplicates(job, found, [item for item in items if item.id in bad], same)
+        found = _with_duplicates(job, found, bad, same)
     return found
 
 

@@ -108,6 +108,64 @@ def chosen_names(pictures: Any) -> list[str]:
     return [path.name for path in pictures.grid.selected()]
 
 
+def test_a_line_about_many_leads_to_all_of_them(checked: Window, qtbot: Any) -> None:
+    checked.check.problems.choose(row_of(checked, "captions_missing"))
+    page = checked.pages["concepts"]
+    assert isinstance(page, ConceptsTab)
+    pictures = page.card(0).pictures
+    assert pictures is not None
+    qtbot.waitUntil(lambda: pictures.model.filter_name() == "no_caption", timeout=10000)
+    assert [p.name for p in pictures.model.shown()] == [
+        "picture 3.png",
+        "picture 4.png",
+        "twin.png",
+    ]
+    assert chosen_names(pictures) == ["picture 3.png"]
+    checked.check.problems.choose(row_of(checked, "duplicates_exact"))
+    qtbot.waitUntil(lambda: pictures.model.filter_name() == "duplicates", timeout=10000)
+    assert set(chosen_names(pictures)) < {p.name for p in pictures.model.shown()}
+    assert {p.name for p in pictures.model.shown()} >= {"picture 1.png", "twin.png"}
+    # A line about one picture shows it whatever is filtered.
+    checked.check.problems.choose(row_of(checked, "captions_long"))
+    qtbot.waitUntil(lambda: chosen_names(pictures) == ["long.png"], timeout=10000)
+    assert pictures.model.filter_name() == "all"
+
+
+def test_a_broken_picture_is_told_with_its_reason_and_not_counted_again(
+    complete: Window, pictures: Path, qtbot: Any, settled: Settled
+) -> None:
+    whole = (pictures / "picture 0.png").read_bytes()
+    Image.effect_noise((200, 200), 90).save(pictures / "torn.png")
+    data = (pictures / "torn.png").read_bytes()
+    (pictures / "torn.png").write_bytes(data[: len(data) // 2])
+    complete.footer.check.click()
+    qtbot.waitUntil(lambda: "picture_unreadable" in codes(complete), timeout=20000)
+    wait(complete, qtbot)
+    (line,) = [
+        one
+        for one in complete.check.problems.lines()
+        if one.problem and one.problem.code == "picture_unreadable"
+    ]
+    assert line.text.startswith("torn.png") and "early" in line.detail
+    index = complete.check.problems.model().index(row_of(complete, "picture_unreadable"), 0)
+    assert line.detail in index.data(Qt.ItemDataRole.AccessibleTextRole)
+
+    def planned() -> int:
+        assert complete.plan_watch.forecast is not None
+        return len(complete.plan_watch.forecast.plan.items)
+
+    assert planned() == 7
+    complete.check.put_away()
+    complete.state.set("training.epochs", 3)
+    settled(complete)
+    assert planned() == 7
+    # Another file of that name is given a chance.
+    (pictures / "torn.png").write_bytes(whole)
+    complete.state.set("training.epochs", 4)
+    settled(complete)
+    assert planned() == 8
+
+
 def test_a_click_on_a_line_and_on_its_buttons(checked: Window, qtbot: Any) -> None:
     problems = checked.check.problems
     row = row_of(checked, "captions_long")

@@ -218,6 +218,8 @@ def test_everything_is_told_with_its_place(settings: list[str], mixed: Path) -> 
         (problem,) = of_code(result, code)
         assert (problem.severity, Path(problem.file).name) == ("warning", name), code
         assert problem.setting.startswith("concepts.0."), code
+    assert of_code(result, "captions_missing")[0].title.startswith("3 of 9 pictures")
+    assert of_code(result, "pictures_upscaled")[0].title.startswith("1 of 9 pictures")
     assert {Path(p.file).name for p in of_code(result, "picture_unreadable")} == {
         "cut.png",
         "page.png",

@@ -82,8 +82,8 @@ def test_pictures_measured_and_trained_are_told(
     job.concepts[1].prompt.source = job.concepts[2].prompt.source = "folder_name"
     plan = make_plan(job, bucket_step=8)
     assert _codes(plan) == ["validation_trained", "validation_trained"]
-    assert "1 validation pictures of concept sub" in plan.problems[0].title
-    assert "2 validation pictures of concept all" in plan.problems[1].title
+    assert "1 validation picture of concept sub is trained" in plan.problems[0].title
+    assert "2 validation pictures of concept all are trained" in plan.problems[1].title
     assert "a.png" in plan.problems[1].detail and plan.problems[1].setting == "concepts.2.path"
 
 
@@ -317,7 +317,7 @@ def test_pictures_without_transparency_are_told(
     (folder / "c.txt").write_text("x")
     first, _ = make_plan(job, bucket_step=8).problems
     assert first.code == "masks_missing" and first.file == str(folder / "a.png")
-    assert "1 of 2 pictures of concept robot have no transparency" in first.title
+    assert "1 of 2 pictures of concept robot has no transparency; it is learned" in first.title
 
 
 def test_captions_are_missed_where_pictures_are_only_measured(
