@@ -38,13 +38,16 @@ _DEEP_OR_PRINT = frozenset(
 )
 _STRIP_BYTES = 2 << 20
 
+Version = tuple[int, int, int]
+
 
 @dataclass(frozen=True)
 class Picture:
     """A picture as it is drawn. A null `image` comes with the `problem` in one sentence.
 
     size: of the whole picture, upright, in pixels; `image` may be smaller, never larger. profile:
-    the name of an embedded profile that is not sRGB. missing: the file is not there.
+    the name of an embedded profile that is not sRGB. missing: the file is not there. version: of
+    the file, as `version_of` tells it, just before it was read.
     """
 
     image: QImage
@@ -53,6 +56,7 @@ class Picture:
     profile: str = ""
     problem: str = ""
     missing: bool = False
+    version: Version = (0, 0, 0)
 
     @property
     def is_whole(self) -> bool:
@@ -63,6 +67,15 @@ class Picture:
     def bytes(self) -> int:
         """Memory that the image takes."""
         return self.image.sizeInBytes()
+
+
+def version_of(path: str) -> Version:
+    """What tells a file from another one under its path; zeros where there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return 0, 0, 0
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def prepare() -> None:

@@ -13,7 +13,8 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import shiboken6
 from PySide6.QtCore import QObject, QSize, Signal
@@ -21,7 +22,7 @@ from PySide6.QtCore import QObject, QSize, Signal
 from app import prefs
 from app.background import end_later
 from app.viewer import decode
-from app.viewer.decode import Picture, fitting
+from app.viewer.decode import Picture, Version, fitting, version_of
 
 AHEAD, BEHIND = 6, 2
 BUDGET_MB = 512
@@ -92,10 +93,12 @@ def _give_way() -> None:
 class Loader(QObject):
     """Decodes what is wanted, the most urgent first, and keeps it within a memory budget.
 
-    Signals: arrived(path, stage) after `get` has something new for it.
+    Signals: arrived(path, stage) after `get` has something new for it; replaced(path) when `check`
+    has found another file there.
     """
 
     arrived = Signal(str, int)
+    replaced = Signal(str)
     _done = Signal(object, object)
 
     def __init__(
@@ -119,6 +122,7 @@ class Loader(QObject):
         self._queue: list[Request] = []
         self._working: set[Request] = set()
         self._stale: set[Request] = set()
+        self._checks: dict[str, set[Version]] = {}
         self._closed = False
         self._done.connect(self._keep)
         self._threads = [
@@ -201,6 +205,18 @@ class Loader(QObject):
         with self._lock:
             return not self._queue and not self._working
 
+    def check(self, paths: Iterable[str]) -> None:
+        """Look, in the threads, whether these files are still those that were decoded."""
+        kept = {
+            path: {
+                self._kept[path, stage][1].version for stage in Stage if (path, stage) in self._kept
+            }
+            for path in paths
+        }
+        with self._lock:
+            self._checks = kept
+            self._lock.notify()
+
     def forget(self, path: str) -> None:
         """Throw out what is kept of a file: it was replaced or has gone."""
         with self._lock:
@@ -218,6 +234,7 @@ class Loader(QObject):
         with self._lock:
             self._closed = True
             self._queue.clear()
+            self._checks.clear()
             self._lock.notify_all()
         end_later(self._threads)
         self._kept.clear()
@@ -229,19 +246,33 @@ class Loader(QObject):
         _give_way()
         while True:
             with self._lock:
-                while not self._queue and not self._closed:
+                while not (self._queue or self._checks or self._closed):
                     self._lock.wait()
                 if self._closed:
                     return
-                request = self._queue.pop(0)
-                self._working.add(request)
-            act = self._first_look if request.stage == Stage.LOW else self._decoder
-            picture = act(request.path, request.box)
+                act: Callable[[], Callable[[], object]]
+                if self._queue:
+                    request = self._queue.pop(0)
+                    self._working.add(request)
+                    act = partial(self._decode, request)
+                else:
+                    act = partial(self._compare, *self._checks.popitem())
+            tell = act()
             with self._lock:
                 # Held while it is told, so that nobody takes this object away meanwhile.
                 if self._closed or not shiboken6.isValid(self):
                     return
-                self._done.emit(request, picture)
+                tell()
+
+    def _decode(self, request: Request) -> Callable[[], object]:
+        act = self._first_look if request.stage == Stage.LOW else self._decoder
+        version = version_of(request.path)
+        picture = replace(act(request.path, request.box), version=version)
+        return partial(self._done.emit, request, picture)
+
+    def _compare(self, path: str, versions: set[Version]) -> Callable[[], object]:
+        same = versions <= {version_of(path)}
+        return (lambda: None) if same else partial(self.replaced.emit, path)
 
     # --- in the GUI thread ---------------------------------------------------
 

@@ -130,6 +130,7 @@ class Viewer(QWidget):
         self.album.entryChanged.connect(lambda _entry: self._show_place())
         self.nav.arrived.connect(lambda _path: self._show_place())
         self.nav.rested.connect(self._rested)
+        self.loader.replaced.connect(self._file_replaced)
         self.facts.found.connect(self._facts_found)
         self.describer.maskReady.connect(self.panes.refresh)
         self.panes.painted.connect(lambda _n, path, stage: self.pictureShown.emit(path, stage))
@@ -256,6 +257,7 @@ class Viewer(QWidget):
             self.survey.start_quietly("files", list(self.album.known.values()))
         if not self.judge.read_only:
             self._problems(listing)
+        self.loader.check(entry.path for entry in self.nav.slots if entry is not None)
         self._show_place()
 
     def _problems(self, listing: Listing) -> None:
@@ -288,7 +290,7 @@ class Viewer(QWidget):
             self.facts.ask(path)
 
     def _file_replaced(self, path: str) -> None:
-        self.facts.forget(path)
+        self._file_changed(path)
         self.nav.reload(path)
         self.folder.soon()
 
@@ -311,6 +313,8 @@ class Viewer(QWidget):
         """The picture stays for a moment: read what takes longer."""
         paths = [entry.path for entry in self.nav.slots if entry is not None]
         self.folder.watch_files(paths)
+        # One that lay ready may have been written to before it was watched.
+        self.loader.check(paths)
         for slot, path in enumerate(paths):
             if self.facts.get(path) is None:
                 self.facts.ask(path, slot)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from PySide6.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt, QTimer, QUrl
+from PySide6.QtCore import QEvent, QMimeData, QPoint, QPointF, QSize, Qt, QTimer, QUrl
 from PySide6.QtGui import QCursor, QDropEvent, QImageReader, QMouseEvent, QWheelEvent
 from PySide6.QtWidgets import QApplication, QMenu
 
@@ -273,6 +273,33 @@ def test_a_removed_picture_is_shown_as_missing_and_skipped(
     assert name(viewer) == "pic 4.png"
     press(viewer, K.Key_Left, K.Key_Left)
     assert name(viewer) == "pic 2.png"  # the missing one is passed by
+
+
+def test_a_picture_that_another_program_brings_back_is_shown(
+    viewer: Viewer, pictures: Path, qtbot: Any, painted: Wait
+):
+    painted(viewer)
+    aside = (pictures / "pic 1.png").rename(pictures.parent / "aside.png")
+    canvas = viewer.panes.current
+    qtbot.waitUntil(lambda: canvas.picture is not None and canvas.picture.missing, timeout=20000)
+    aside.rename(pictures / "pic 1.png")
+    qtbot.waitUntil(
+        lambda: canvas.picture is not None and not canvas.picture.missing, timeout=20000
+    )
+
+
+def test_a_picture_that_was_replaced_while_it_lay_ready_is_shown_as_it_is(
+    viewer: Viewer, pictures: Path, qtbot: Any
+):
+    path = pictures / "pic 2.png"
+    qtbot.waitUntil(lambda: viewer.loader.best(str(path)) is not None, timeout=20000)
+    Image.new("RGB", (64, 48)).save(path)
+    press(viewer, K.Key_Right)
+    canvas = viewer.panes.current
+    size = QSize(64, 48)
+    qtbot.waitUntil(
+        lambda: canvas.picture is not None and canvas.picture.size == size, timeout=20000
+    )
 
 
 def test_an_empty_folder_says_so_and_fills(
