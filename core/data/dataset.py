@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -18,7 +17,7 @@ from core.data.encoding import Encoder, Pixels, Prepared
 from core.data.images import PictureError
 from core.data.plan import NAMED_AT_MOST, unreadable_picture, without
 from core.data.plan_notes import black_mask, log_unnamed
-from core.data.preparing import Progress, warn
+from core.data.preparing import Progress, reading_threads, warn
 from core.data.text import TextStore, prepare_text
 from core.data.types import Item, Plan
 from core.errors import Problem, UserError, fail
@@ -151,7 +150,7 @@ def prepare_latents(
 
     work.sort(key=lambda w: (str(w.item.placement.bucket), w.item.id, w.numbers[:1]))
     try:
-        for one, result in _read_ahead(read, work, control.check):
+        for one, result in _read_ahead(read, work, control.check, reading_threads(model)):
             filling.take(one, result)
         filling.flush()
     finally:
@@ -236,10 +235,9 @@ def _read(
 
 
 def _read_ahead(
-    read: Callable[[_Work], _Read], work: Sequence[_Work], check: Callable[[], None]
+    read: Callable[[_Work], _Read], work: Sequence[_Work], check: Callable[[], None], threads: int
 ) -> Iterator[tuple[_Work, _Read]]:
     """Read in threads, a bounded number ahead, and give the results in the order of the work."""
-    threads = max(1, min(8, os.cpu_count() or 1))
     # In versions, which is what takes memory.
     ahead, waiting_for = 4 * threads + 8, 0
     waiting: deque[tuple[_Work, Future[_Read]]] = deque()

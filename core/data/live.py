@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from core.data.encoding import Encoder, Pixels
 from core.data.images import PictureError
+from core.data.preparing import reading_threads
 from core.data.types import Item
 
 Showing = tuple[Item, tuple[int, ...]]  # an item and the seed of its changes
@@ -51,7 +51,7 @@ class LivePictures:
 
     def _submit(self, item: Item, seed: tuple[int, ...]) -> Future[Found]:
         if self._pool is None:
-            threads = max(1, min(4, os.cpu_count() or 1))
+            threads = min(4, reading_threads(self._encoder.model))
             self._pool = ThreadPoolExecutor(threads, thread_name_prefix="pictures")
         return self._pool.submit(self._read, item, seed)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
+
+import torch
 
 from core.errors import Problem
 from core.families.base import LoadedModel
@@ -45,3 +48,12 @@ def on_cpu(model: LoadedModel) -> bool:
     """Whether all of the model's trainable networks are on the CPU."""
     parameters = (next(part.parameters(), None) for part in model.components.values())
     return all(p is None or p.device.type == "cpu" for p in parameters)
+
+
+def reading_threads(model: LoadedModel) -> int:
+    """How many threads read pictures: one for each core that does not calculate with the model.
+
+    More would only take turns with it, and it is what everything waits for.
+    """
+    cores = (os.cpu_count() or 1) - (torch.get_num_threads() if on_cpu(model) else 0)
+    return max(1, min(8, cores))

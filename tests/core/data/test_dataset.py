@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -294,3 +295,28 @@ def test_nothing_is_written_beside_the_pictures(plan: Plan, events: Events, fold
     before = {entry.name: entry.stat().st_mtime_ns for entry in os.scandir(folder)}
     _prepare(plan, FakeModel(), events)
     assert {entry.name: entry.stat().st_mtime_ns for entry in os.scandir(folder)} == before
+
+
+@pytest.mark.parametrize(("cores", "calculating", "most"), [(6, 1, 5), (6, 6, 1), (1, 1, 1)])
+def test_reading_leaves_the_vae_its_cores(
+    plan: Plan,
+    events: Events,
+    monkeypatch: pytest.MonkeyPatch,
+    cores: int,
+    calculating: int,
+    most: int,
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: calculating)
+    seen: list[int] = []
+    before = set(threading.enumerate())
+
+    class Watched(FakeModel):
+        def encode_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
+            names = [thread.name for thread in threading.enumerate() if thread not in before]
+            seen.append(sum(name.startswith("pictures") for name in names))
+            return super().encode_pixels(pixels)
+
+    store, _ = _prepare(plan, Watched(), events)
+    assert len(store) == 11
+    assert 1 <= max(seen) <= most
