@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,10 +18,13 @@ from app.i18n import counted
 if TYPE_CHECKING:
     from core.config.job import Job
     from core.data.statistics import Statistics
+    from core.data.types import Item
 
 TAGS_SHOWN = 12
 BUCKETS_SHOWN = 10
 TOKENS_A_BAR = 15
+# How often what was counted so far is shown.
+TELL_SECONDS = 0.3
 
 
 @dataclass(frozen=True)
@@ -165,13 +169,15 @@ class Histogram(QWidget):
 
 
 class ConceptStatistics(QWidget):
-    """The statistics of one concept. Signals: tagChosen(text) when a tag's bar was clicked.
+    """The statistics of one concept. Signals: tagChosen(text) when a tag's bar was clicked;
+    filled() when there is something to see for the first time.
 
     Give it finished facts with `set_facts`, or let it count by itself with `look_at`, which needs
     a `background`.
     """
 
     tagChosen = Signal(str)
+    filled = Signal()
     _partly = Signal(int, object)
 
     def __init__(
@@ -181,7 +187,7 @@ class ConceptStatistics(QWidget):
         self._background = background
         self._number = 0
         self._wanted: tuple[Job, int, int] | None = None
-        self._due = False
+        self._due = self._counting = False
         self._partly.connect(self._take_part)
         self.facts: Statistics | None = None
         self.counts = _Table()
@@ -218,7 +224,7 @@ class ConceptStatistics(QWidget):
         it goes; while hidden only once it is shown."""
         wanted = (job, concept, bucket_step)
         if wanted != self._wanted:
-            self._wanted = wanted
+            self._wanted, self._counting = wanted, True
             self.look_again()
 
     def look_again(self) -> None:
@@ -244,27 +250,37 @@ class ConceptStatistics(QWidget):
             other.enabled = index == concept
 
         def work(cancelled: StopCheck) -> Statistics:
-            from core.data.plan import make_plan
-            from core.data.statistics import statistics_of
-
-            plan = make_plan(alone, bucket_step=step, check_stop=cancelled)
-            return statistics_of(
-                [*plan.items, *plan.validation],
-                skipped=sum(one.skipped for one in plan.concepts),
-                check_stop=cancelled,
-                partly=lambda found: self._partly.emit(number, found),
+            return count_concept(
+                alone, step, cancelled, lambda found: self._partly.emit(number, found)
             )
 
+        if self.facts is None:
+            self.empty.setText(self.tr("Looking at the pictures..."))
         self._background.run(
-            self, ("statistics", self), work, lambda found: self._take_part(number, found)
+            self, ("statistics", self), work, lambda found: self._take_all(number, found)
         )
 
-    def _take_part(self, number: int, found: object) -> None:
-        if number == self._number and not isinstance(found, Exception):
-            self.set_facts(found)  # type: ignore[arg-type]
+    def _take_part(self, number: int, found: Statistics) -> None:
+        # What is complete is not taken away again because the folder is looked at once more.
+        if number == self._number and self._counting:
+            self.set_facts(found)
+
+    def _take_all(self, number: int, found: object) -> None:
+        from core.data.statistics import Statistics
+
+        if number != self._number:
+            return
+        self._counting = False
+        if isinstance(found, Statistics):
+            self.set_facts(found)
+        else:
+            self.set_facts(None)
+            text = self.tr("The pictures could not be counted: %1")
+            self.empty.setText(text.replace("%1", str(found)))
 
     def set_facts(self, facts: Statistics | None) -> None:
         """Show these; None shows that nothing is known yet."""
+        filled = not self.counts.isVisibleTo(self)
         self.facts = facts
         known = facts is not None and facts.pictures > 0
         self.empty.setVisible(not known)
@@ -285,15 +301,19 @@ class ConceptStatistics(QWidget):
         for widget, shown in ((self.tokens, facts.captions > 0), (self.tags, bool(facts.tags))):
             widget.setVisible(shown)
             self._titles[widget].setVisible(shown)
+        if filled:
+            self.filled.emit()
 
     def _count_rows(self, facts: Statistics) -> list[tuple[str, str]]:
         captions = str(facts.captions)
         if facts.captions_missing:
-            missing = self.tr("%n without", "", facts.captions_missing)
-            captions += f", {missing}"
+            missing = self.tr(", %n picture(s) without", "", facts.captions_missing)
+            captions += counted(missing, facts.captions_missing)
         if facts.captions_long:
             captions += self.tr(", %n over 75 tokens", "", facts.captions_long)
         pictures = str(facts.pictures)
+        if self._counting:
+            pictures = self.tr("%1 so far").replace("%1", pictures)
         if facts.skipped:
             pictures += self.tr(", %n skipped", "", facts.skipped)
         if facts.upscaled:
@@ -321,6 +341,32 @@ class ConceptStatistics(QWidget):
             label = counted(self.tr("%n more bucket(s)", "", more), more)
             bars.append(Bar(label, sum(row.pictures for row in rest)))
         return bars
+
+
+def count_concept(
+    job: Job, step: int, cancelled: StopCheck, partly: Callable[[Statistics], object]
+) -> Statistics:
+    """The statistics of a job's pictures; `partly` gets what was counted so far a few times a
+    second. Raises Stopped when cancelled.
+
+    step: the bucket step in pixels.
+    """
+    from core.data.plan import make_plan
+    from core.data.statistics import Accumulator
+
+    so_far = Accumulator()
+    told = time.monotonic()
+
+    def seen(item: Item) -> None:
+        nonlocal told
+        so_far.add(item)
+        if time.monotonic() - told > TELL_SECONDS:
+            partly(so_far.snapshot())
+            told = time.monotonic()
+
+    plan = make_plan(job, bucket_step=step, check_stop=cancelled, seen=seen)
+    so_far.skipped = sum(one.skipped for one in plan.concepts)
+    return so_far.snapshot()
 
 
 def aspect_bars(aspects: Mapping[int, int]) -> list[Bar]:

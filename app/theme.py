@@ -321,6 +321,8 @@ QFrame[role="proposal"] {{ background: {c.accent_soft}; border: none;
 QFrame[role="drop"] {{ background: transparent; border: 2px dashed {c.border_strong};
     border-radius: {z.radius * 2}px; }}
 QFrame[role="drop"][over="true"] {{ border-color: {c.accent}; background: {c.accent_soft}; }}
+QLabel[role="drop_hint"] {{ background: {c.accent_soft}; color: {c.text};
+    border: 2px dashed {c.accent}; border-radius: {z.radius * 2}px; }}
 QFrame[flash="true"] {{ background: {c.accent_soft}; border-radius: {z.radius}px; }}
 QFrame[role="bar"] {{ background: {c.raised}; border: none; }}
 """

@@ -49,7 +49,7 @@ class Welcome(QFrame):
             steps.addWidget(button)
         steps.addStretch(1)
         demo = QPushButton(icon("sparkles"), self.tr("Try the demo"))
-        demo.setToolTip(self.tr("A small model and 20 pictures, ready to train"))
+        demo.setToolTip(self.tr("A small model and its pictures, ready to train"))
         demo.clicked.connect(self.demoRequested)
         grid = QGridLayout(self)
         grid.setContentsMargins(theme.unit(2), theme.unit(1.25), theme.unit(1), theme.unit(1.5))

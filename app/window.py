@@ -52,6 +52,7 @@ from app.tabs.sampling import SamplingTab
 from app.tabs.settings_page import SettingsPage
 from app.tabs.training import TrainingTab
 from app.welcome import Welcome
+from app.widgets.drop_hint import DropHint
 from core.config.fields import Level
 from core.data.scan import is_picture_name
 from core.errors import Problem
@@ -93,6 +94,7 @@ class Window(QMainWindow):
         self.footer = Footer(self.plan_watch, self.run.controls)
         self.preflight_watch = PreflightWatch(self.state, self.plan_watch, self)
         self.check = PreflightPanel(self.preflight_watch)
+        self.drop_hint = DropHint(self)
         self._build()
         self._connect()
         self._shortcuts()
@@ -169,6 +171,8 @@ class Window(QMainWindow):
         self.run.titleProgress.connect(self._show_title)
         self.run.attentionNeeded.connect(lambda _: QApplication.alert(self))
         self.run.settingRequested.connect(self.reveal)
+        # How long training takes is known better after a run.
+        self.run.runningChanged.connect(lambda on: None if on else self.plan_watch.ask())
         self.welcome.demoRequested.connect(self.load_demo)
         self.welcome.dismissed.connect(lambda: self._show_welcome(False))
         self.welcome.stepChosen.connect(self._step)
@@ -366,6 +370,7 @@ class Window(QMainWindow):
         concepts = self.pages["concepts"]
         assert isinstance(concepts, ConceptsTab)
         concepts.set_drop_target(over)
+        self.drop_hint.show_over(over and not concepts.empty.isVisible())
 
     def take_dropped(self, paths: list[Path]) -> None:
         """Folders and pictures become concepts, a model the base model, a .json a preset."""

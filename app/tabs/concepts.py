@@ -122,7 +122,7 @@ class ConceptsTab(SettingsPage):
         theme.set_role(choose, "primary")
         choose.clicked.connect(self.choose_folder)
         demo = self.demo = QPushButton(icon("sparkles"), self.tr("Try the demo"))
-        demo.setToolTip(self.tr("Loads the demo preset: a small model and 20 pictures"))
+        demo.setToolTip(self.tr("Loads the demo preset: a small model and its pictures"))
         demo.clicked.connect(self.demoRequested)
         buttons = QHBoxLayout()
         buttons.addStretch(1)
@@ -178,6 +178,7 @@ class ConceptsTab(SettingsPage):
         page.tags.setCursor(Qt.CursorShape.PointingHandCursor)
         page.tags.setToolTip(self.tr("Click a tag to see its pictures"))
         page.tagChosen.connect(lambda tag: self._show_tag(card, tag))
+        page.filled.connect(lambda: self.bring(card))
         self._scanner.updated.connect(page.look_again)
         return page
 
@@ -237,6 +238,8 @@ class ConceptsTab(SettingsPage):
 
     def _room_changed(self, card: ConceptCard) -> None:
         self._arrange_rooms()
+        if card.room == "statistics":
+            self.bring(card)
 
     def _arrange_rooms(self) -> None:
         """A room full of pictures has the tab to itself."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -67,8 +67,11 @@ class ConceptReader:
         self._counted = _Counted()
         self._captions_failed = False
 
-    def read(self, first_id: int, path: Path) -> None:
-        """Add the items of a picture, their ids counted from `first_id`, or a note why none."""
+    def read(self, first_id: int, path: Path, seen: Callable[[Item], object] | None = None) -> None:
+        """Add the items of a picture, their ids counted from `first_id`, or a note why none.
+
+        seen: is told each item.
+        """
         size, reason = (0, 0), self.unreadable.get(path, "")
         if not reason:
             try:
@@ -95,7 +98,7 @@ class ConceptReader:
             return
         captions, missing = self._captions(path)
         self._count(path, placed, mask, missing)
-        self.items += [
+        items = [
             Item(
                 first_id + number,
                 self.index,
@@ -111,6 +114,10 @@ class ConceptReader:
             for number, placement in enumerate(placed)
             if not (placement.upscaled and self.concept.small == "leave_out")
         ]
+        self.items += items
+        if seen is not None:
+            for item in items:
+                seen(item)
 
     def finish(self, found: int) -> ConceptSummary:
         """Add the notes on the concept as a whole; returns its summary, nothing per epoch yet.

@@ -25,6 +25,7 @@ __all__ = ["NAMED_AT_MOST", "concept_name", "make_plan", "unreadable_picture", "
 _CHECK_EVERY = 64
 
 Progress = Callable[[int, int], object]
+Seen = Callable[[Item], object]
 
 
 def make_plan(
@@ -34,16 +35,16 @@ def make_plan(
     progress: Progress | None = None,
     check_stop: StopCheck | None = None,
     unreadable: Mapping[Path, str] | None = None,
+    seen: Seen | None = None,
 ) -> Plan:
     """What training this job means: pictures, captions, buckets, steps, and what is wrong.
 
-    Reads folders, picture headers, caption files and tables, wildcard files, headers of masks and
-    the notes on where to cut, of the enabled concepts, nothing else. Item ids count all pictures
-    found (times the resolutions), so that one unreadable picture does not shift the others. Files
-    that cannot be used become problems of the plan; with one of severity `error` it cannot be
-    trained. `progress(done, total)` counts pictures; `check_stop` is asked often and may raise or
-    return true. Raises Stopped then. unreadable: pictures that are known to be bad although their
-    headers are right, and why.
+    Reads folders, headers of pictures and masks, caption and wildcard files and the notes on where
+    to cut, of the enabled concepts. Item ids count all pictures found (times the resolutions), so
+    that an unreadable one does not shift the others. Files that cannot be used become problems of
+    the plan; with one of severity `error` it cannot be trained. `progress(done, total)` counts
+    pictures, `seen` gets each item once it is read; `check_stop` is asked often and may raise or
+    return true. Raises Stopped then. unreadable: pictures known to be bad whatever headers say.
     """
     notes = Notes()
     sides = _sides(job, bucket_step, notes)
@@ -63,7 +64,7 @@ def make_plan(
                 ask_stop(check_stop)
                 if progress is not None:
                     progress(number, total)
-            reader.read(number * len(sides), path)
+            reader.read(number * len(sides), path, seen)
         first += len(scan)
         if lines := reader.wildcards():
             wildcards[index] = lines

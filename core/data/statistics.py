@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,7 +21,6 @@ NAMED_AT_MOST = 50
 # Whole sentences make as many different tags as there are captions; rare ones are forgotten.
 _MOST_TAGS, _KEPT_TAGS = 100_000, 50_000
 _CAPTIONS_AT_ONCE = 2048
-_TELL_SECONDS = 0.3
 _CHECK_EVERY = 256
 
 Progress = Callable[[int, int], object]
@@ -207,25 +205,20 @@ def statistics_of(
     count: Callable[[Sequence[str]], list[int]] = count_tokens,
     progress: Progress | None = None,
     check_stop: StopCheck | None = None,
-    partly: Callable[[Statistics], object] | None = None,
 ) -> Statistics:
     """The statistics of a concept's items (of a Plan, training and validation alike).
 
-    count: see Accumulator. `partly` gets what was counted so far a few times a second,
-    `progress(done, total)` the number of items. Raises Stopped when `check_stop` says so.
+    count: see Accumulator. `progress(done, total)` gets the number of items. Raises Stopped when
+    `check_stop` says so.
     """
     items = list(items)
     counted = Accumulator(count)
     counted.skipped = skipped
-    told = time.monotonic()
     for number, item in enumerate(items):
         if number % _CHECK_EVERY == 0:
             ask_stop(check_stop)
             if progress is not None:
                 progress(number, len(items))
-            if partly is not None and time.monotonic() - told > _TELL_SECONDS:
-                partly(counted.snapshot())
-                told = time.monotonic()
         counted.add(item)
     ask_stop(check_stop)
     result = counted.snapshot()

@@ -62,6 +62,8 @@ def test_train_the_demo_in_the_window(window: Window, qtbot) -> None:
         "step-000008",
     ]
     qtbot.waitUntil(controls.train.isEnabled, timeout=10_000)
+    # What the run took is known now.
+    qtbot.waitUntil(lambda: "about" in window.footer.summary.full_text(), timeout=20_000)
 
 
 @pytest.mark.slow

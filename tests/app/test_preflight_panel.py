@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
 from PySide6.QtGui import QMouseEvent
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QLabel
 
+from app import concepts_statistics
 from app.background import Background
 from app.concepts_statistics import ConceptStatistics, aspect_bars, token_bars
 from app.footer import duration, size
@@ -420,6 +421,32 @@ def test_the_statistics_count_in_the_background(
     background.close()
 
 
+def test_the_statistics_fill_while_pictures_are_read(
+    styled: QApplication, qtbot: Any, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(concepts_statistics, "TELL_SECONDS", -1.0)
+    job = Job.model_validate({"concepts": [{"path": str(pictures)}]})
+    background = Background()
+    view = ConceptStatistics(background=background)
+    qtbot.addWidget(view)
+    first: list[list[str]] = []
+    view.filled.connect(lambda: first.append([x.text() for x in view.counts.findChildren(QLabel)]))
+    view.look_at(job, 0, 64)
+    view.show()
+    assert "Looking" in view.empty.text()
+    qtbot.waitUntil(lambda: view.facts is not None and view.facts.pictures == 5, timeout=10000)
+    qtbot.waitUntil(background.is_idle, timeout=10000)
+    assert len(first) == 1 and "1 so far" in first[0][1]
+    assert view.counts.findChildren(QLabel)[1].text().startswith("5")
+    assert "so far" not in view.counts.findChildren(QLabel)[1].text()
+    # Nothing that is complete goes back to what is known so far.
+    view.filled.connect(lambda: pytest.fail("filled again"))
+    view.look_again()
+    qtbot.waitUntil(background.is_idle, timeout=10000)
+    assert view.facts is not None and view.facts.pictures == 5
+    background.close()
+
+
 def test_two_concepts_are_summed_up(
     complete: Window, tmp_path: Path, settled: Settled, qtbot: Any
 ) -> None:
@@ -453,6 +480,31 @@ def test_a_concepts_card_has_its_statistics(complete: Window, qtbot: Any) -> Non
     complete.state.set("concepts.0.small", "leave_out")
     complete.state.set("training.resolution", 96)
     qtbot.waitUntil(lambda: view.facts is not None and view.facts.pictures < 7, timeout=10000)
+
+
+def test_the_statistics_of_the_last_of_many_concepts_come_into_view(
+    complete: Window, tmp_path: Path, settled: Settled, qtbot: Any
+) -> None:
+    folders = [tmp_path / f"more {number}" for number in range(5)]
+    for folder in folders:
+        folder.mkdir()
+        Image.new("RGB", (64, 64), (9, 200, 40)).save(folder / "1.png")
+    complete.take_dropped(folders)
+    settled(complete)
+    page = complete.pages["concepts"]
+    assert isinstance(page, ConceptsTab)
+    card = page.card(5)
+    card.enter("statistics")
+    view = card.statistics
+    assert view is not None
+    qtbot.waitUntil(lambda: view.facts is not None and view.facts.pictures == 1, timeout=10000)
+
+    def seen() -> bool:
+        room = page.viewport().rect()
+        top = view.aspects.mapTo(page.viewport(), view.aspects.rect().topLeft())
+        return room.contains(top) and room.contains(card.rooms.mapTo(page.viewport(), QPoint(0, 0)))
+
+    qtbot.waitUntil(seen, timeout=10000)
 
 
 def test_bars_of_lengths_and_shapes() -> None:

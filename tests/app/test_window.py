@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PySide6.QtCore import QPoint, Qt
-from PySide6.QtGui import QKeySequence, QShortcut
+from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent, QKeySequence, QShortcut
 from PySide6.QtWidgets import (
     QAbstractButton,
     QApplication,
@@ -105,6 +105,30 @@ def test_dropped_things_find_their_place(
     window.take_dropped([pictures, other / "picture 0.png", base_model])
     assert [c["path"] for c in window.state.get("concepts")] == [str(pictures), str(other)]
     assert window.state.get("model.base") == str(base_model)
+
+
+def test_dragging_something_over_the_window_shows_that_it_can_be_dropped(
+    window: Window, pictures: Path
+) -> None:
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(pictures))])
+    none, left = Qt.KeyboardModifier.NoModifier, Qt.MouseButton.LeftButton
+    copy = Qt.DropAction.CopyAction
+
+    def drag_in() -> QDragEnterEvent:
+        event = QDragEnterEvent(QPointF(300, 300), copy, data, left, none)
+        QApplication.sendEvent(window, event)
+        return event
+
+    window.tabs.setCurrentWidget(window.pages["concepts"])
+    assert drag_in().isAccepted() and not window.drop_hint.isVisible()  # the empty tab says it
+    QApplication.sendEvent(window, QDragLeaveEvent())
+    window.take_dropped([pictures])
+    drag_in()
+    assert window.drop_hint.isVisible()
+    assert window.childAt(300, 300) is not window.drop_hint
+    QApplication.sendEvent(window, QDropEvent(QPointF(300, 300), copy, data, left, none))
+    assert not window.drop_hint.isVisible()
 
 
 def test_the_base_model_is_told(complete: Window) -> None:

@@ -162,17 +162,11 @@ def test_it_may_be_asked_while_it_counts() -> None:
     assert (counted.snapshot().pictures, counted.snapshot().captions) == (2, 2)
 
 
-def test_progress_parts_and_stopping(monkeypatch: pytest.MonkeyPatch) -> None:
-    from core.data import statistics as module
-
-    monkeypatch.setattr(module, "_TELL_SECONDS", -1.0)
+def test_progress_and_stopping() -> None:
     items = [item(number) for number in range(600)]
-    steps, parts = [], []
-    found = statistics_of(
-        items, progress=lambda *n: steps.append(n), partly=lambda s: parts.append(s.pictures)
-    )
+    steps: list[tuple[int, int]] = []
+    found = statistics_of(items, progress=lambda *n: steps.append(n))
     assert steps == [(0, 600), (256, 600), (512, 600), (600, 600)]
-    assert parts == [0, 256, 512]
     assert found.pictures == 600
     with pytest.raises(Stopped):
         statistics_of(items, check_stop=lambda: True)
@@ -184,7 +178,9 @@ def test_from_a_plan_of_real_files(
     add_picture("a.png", 64, 64, "robot, red")
     add_picture("b.png", 128, 64, "robot")
     add_picture("c.png", 64, 64)
-    plan = make_plan(make_job(), bucket_step=8)
+    seen: list[Item] = []
+    plan = make_plan(make_job(), bucket_step=8, seen=seen.append)
+    assert tuple(seen) == plan.items
     found = statistics_of(plan.items)
     assert (found.pictures, found.captions, found.captions_missing) == (3, 2, 1)
     assert dict(found.tags) == {"robot": 2, "red": 1}
