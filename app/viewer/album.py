@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from PySide6.QtCore import QObject, Signal
 
 from app.viewer.source import Entry, Listing
 from core.culling.notes import Note
 
-Order = Literal["name", "date", "size", "pixels", "sharpness", "similarity"]
-ORDERS: tuple[Order, ...] = ("name", "date", "size", "pixels", "sharpness", "similarity")
+Order = Literal["name", "date", "size", "pixels", "sharpness", "brightness", "similarity"]
+ORDERS: tuple[Order, ...] = get_args(Order)
 # Filters by name; stars1 to stars5 mean at least so many.
 FILTERS = (
     "all",
@@ -31,7 +31,7 @@ _NOWHERE = 1 << 60
 
 
 def sort_keys(order: Order) -> Callable[[Entry], Any]:
-    """What entries are ordered by; unknown values come last, blurred pictures first."""
+    """What entries are ordered by; unknown values come last, blurred and dark pictures first."""
 
     def area(entry: Entry) -> int:
         return math.prod(entry.pixels) if entry.pixels else _NOWHERE
@@ -42,6 +42,7 @@ def sort_keys(order: Order) -> Callable[[Entry], Any]:
         "size": lambda e: (e.size if e.size >= 0 else _NOWHERE, e.key),
         "pixels": lambda e: (area(e), e.key),
         "sharpness": lambda e: (math.inf if e.sharpness is None else e.sharpness, e.key),
+        "brightness": lambda e: (math.inf if e.brightness is None else e.brightness, e.key),
         "similarity": lambda e: (e.group if e.group >= 0 else _NOWHERE, not e.suggested, e.key),
     }
     return keys[order]

@@ -9,7 +9,15 @@ from app.viewer import overlays
 from app.viewer.album import Album
 from app.viewer.canvas import Canvas
 from app.viewer.decode import Picture
-from app.viewer.facts import BLURRED, FactReader, Facts, placement_of, token_words
+from app.viewer.facts import (
+    BLURRED,
+    BRIGHT,
+    DARK,
+    FactReader,
+    Facts,
+    placement_of,
+    token_words,
+)
 from app.viewer.overlays import Badge, Shown
 from app.viewer.source import Entry
 from core.data.types import Placement
@@ -125,6 +133,10 @@ class Describer(QObject):
         sharpness = facts.sharpness if facts is not None else None
         if sharpness is not None and sharpness < BLURRED:
             badges.append(Badge(self.tr("blurred"), "warning"))
+        brightness = facts.brightness if facts is not None else None
+        if brightness is not None and not DARK <= brightness <= BRIGHT:
+            words = self.tr("very dark") if brightness < DARK else self.tr("very bright")
+            badges.append(Badge(words, "warning"))
         return badges
 
     def _lines(self, entry: Entry, facts: Facts | None, placement: Placement | None) -> list[str]:
@@ -149,10 +161,13 @@ class Describer(QObject):
             words = facts.caption_problem or token_words(facts.tokens)
             lines.append(f"{self.tr('Caption')}\t{words}")
         if facts.sharpness is not None and facts.brightness is not None:
-            sharp = f"{facts.sharpness:.0f}"
-            bright = f"{facts.brightness * 100:.0f} %"
-            lines.append(f"{self.tr('Sharpness')}\t{sharp}")
-            lines.append(f"{self.tr('Brightness')}\t{bright}")
+            lines.append(f"{self.tr('Sharpness')}\t{facts.sharpness:.0f}")
+            words = f"{facts.brightness * 100:.0f} %"
+            clipped = (facts.black, self.tr("{0} % black")), (facts.white, self.tr("{0} % white"))
+            for share, told in clipped:
+                if share >= 0.01:
+                    words += " · " + told.format(round(share * 100))
+            lines.append(f"{self.tr('Brightness')}\t{words}")
         return lines
 
     def _caption_note(self, facts: Facts) -> str:

@@ -21,6 +21,8 @@ from core.data.types import Bucket, Placement
 
 # Variance of the Laplacian at 512 pixels below which a picture looks out of focus.
 BLURRED = 40.0
+# Mean brightness of pictures in which next to nothing can be made out.
+DARK, BRIGHT = 0.06, 0.97
 _log = logging.getLogger(__name__)
 
 # One chunk of a text encoder; more is trained in further chunks.
@@ -32,7 +34,7 @@ class Facts:
     """One file as it is now. size -1: not there. caption: exact text, None without a file.
 
     tokens: of the longest alternative, with the trigger word; None when they could not be
-    counted. sharpness: None until measured.
+    counted. sharpness: None until measured, as are brightness and the shares that are black, white.
     """
 
     path: str
@@ -45,6 +47,8 @@ class Facts:
     mask: str = ""
     sharpness: float | None = None
     brightness: float | None = None
+    black: float = 0.0
+    white: float = 0.0
 
 
 @lru_cache(maxsize=8)
@@ -142,7 +146,7 @@ class FactReader(QObject):
             return None
 
     def measure(self, path: str, slot: int = 0) -> None:
-        """Add sharpness and brightness; `found` follows."""
+        """Add sharpness and exposure; `found` follows."""
         known = self._kept.get(path)
         if known is None or known.sharpness is not None:
             return
@@ -153,7 +157,8 @@ class FactReader(QObject):
             except HelperFailed as error:
                 _log.debug("%s was not measured: %s", path, error)
                 return None
-            return replace(known, sharpness=found["sharpness"], brightness=found["brightness"])
+            wanted = ("sharpness", "brightness", "black", "white")
+            return replace(known, **{name: found[name] for name in wanted})
 
         self._run(path, ("measure", slot), work)
 

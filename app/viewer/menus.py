@@ -38,6 +38,7 @@ def order_title(order: Order) -> str:
         "size": _tr("File size"),
         "pixels": _tr("Pixels"),
         "sharpness": _tr("Sharpness, blurred first"),
+        "brightness": _tr("Brightness, dark first"),
         "similarity": _tr("Near-duplicates together"),
     }[order]
 

@@ -113,5 +113,6 @@ def _note_found(entry: Entry, found: Found) -> None:
         entry.mtime, entry.size = found.files[entry.path]
     entry.pixels = found.pixels.get(entry.path, entry.pixels)
     entry.sharpness = found.sharpness.get(entry.path, entry.sharpness)
+    entry.brightness = found.brightness.get(entry.path, entry.brightness)
     if found.kind == "similarity":
         entry.group, entry.suggested = -1, False

@@ -71,6 +71,7 @@ class Entry:
     pixels: tuple[int, int] | None = None
     missing: bool = False
     sharpness: float | None = None
+    brightness: float | None = None
     group: int = -1
     suggested: bool = False
 

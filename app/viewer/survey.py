@@ -1,4 +1,4 @@
-"""Measuring all pictures in the background: sizes, sharpness, groups of near duplicates."""
+"""Measuring all pictures in the background: sizes, sharpness, exposure, near duplicates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.viewer.helper import Helper, HelperFailed
 from app.viewer.source import Entry
 from core.errors import Stopped
 
-Kind = Literal["files", "pixels", "sharpness", "similarity"]
+Kind = Literal["files", "pixels", "measures", "similarity"]
 
 
 @dataclass
@@ -26,6 +26,7 @@ class Found:
     files: dict[str, tuple[int, int]] = field(default_factory=dict)
     pixels: dict[str, tuple[int, int]] = field(default_factory=dict)
     sharpness: dict[str, float] = field(default_factory=dict)
+    brightness: dict[str, float] = field(default_factory=dict)
     groups: list[list[str]] = field(default_factory=list)
 
 
@@ -35,7 +36,8 @@ def kind_for(order: str) -> Kind | None:
         "date": "files",
         "size": "files",
         "pixels": "pixels",
-        "sharpness": "sharpness",
+        "sharpness": "measures",
+        "brightness": "measures",
         "similarity": "similarity",
     }
     return needs.get(order)
@@ -66,7 +68,7 @@ class Survey(QObject):
         tell = self._step.emit
 
         def work(cancelled: Callable[[], bool]) -> Found:
-            if kind in ("sharpness", "similarity"):
+            if kind in ("measures", "similarity"):
                 return self._measured(kind, paths, tell, cancelled)
             return survey(kind, paths, tell, cancelled)
 
@@ -105,7 +107,13 @@ class Survey(QObject):
         finally:
             helper.close()
         pixels = {path: (size[0], size[1]) for path, size in reply["pixels"].items()}
-        return Found(kind, pixels=pixels, sharpness=reply["sharpness"], groups=reply["groups"])
+        return Found(
+            kind,
+            pixels=pixels,
+            sharpness=reply["sharpness"],
+            brightness=reply["brightness"],
+            groups=reply["groups"],
+        )
 
     def _forward(self, done: int, total: int) -> None:
         if self.running is not None:

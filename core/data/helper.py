@@ -4,9 +4,10 @@
 
 One JSON object a line comes in, one goes out with the same `id`. What it loads (numpy, imagehash,
 tokenizers) would hold the window's interpreter for as long as half a second. Requests:
-`{"id", "do": "measure", "path"}` gives sharpness and brightness, `{"do": "tokens", "texts"}`
-counts, `{"do": "survey", "paths", "groups"}` first `progress` lines, then everything. A request
-that fails gives `problem`. The process ends with its input.
+`{"id", "do": "measure", "path"}` gives sharpness, brightness and the shares of the picture that
+are black and white, `{"do": "tokens", "texts"}` counts, `{"do": "survey", "paths", "groups"}` first
+`progress` lines, then everything. A request that fails gives `problem`. The process ends with its
+input.
 """
 
 from __future__ import annotations
@@ -53,12 +54,17 @@ def _measure(path: Path) -> dict[str, Any]:
         found = store.measure(path)
     finally:
         store.close()
-    return {"sharpness": found.sharpness, "brightness": found.brightness}
+    return {
+        "sharpness": found.sharpness,
+        "brightness": found.brightness,
+        "black": found.clipped_dark,
+        "white": found.clipped_light,
+    }
 
 
 def _survey(paths: list[str], with_groups: bool, say: Say) -> dict[str, Any]:
-    """Sharpness and pixels of all pictures by path, and groups of near duplicates with the one
-    to keep first; unreadable ones are left out."""
+    """Sharpness, brightness and pixels of all pictures by path, and groups of near duplicates with
+    the one to keep first; unreadable ones are left out."""
     from core.data.images import PictureError, picture_size
     from core.data.measures import MeasureStore
     from core.data.similar import best_of, groups
@@ -74,6 +80,7 @@ def _survey(paths: list[str], with_groups: bool, say: Say) -> dict[str, Any]:
         store.close()
     result: dict[str, Any] = {
         "sharpness": {str(path): found.sharpness for path, found in measured.items()},
+        "brightness": {str(path): found.brightness for path, found in measured.items()},
         "pixels": {},
         "groups": [],
     }

@@ -93,6 +93,7 @@ def test_the_helper_answers_each_request_with_its_number(tmp_path: Path):
     assert found[0]["counts"] == [2, 0]
     assert found[1]["sharpness"] > 100
     assert 0 < found[1]["brightness"] < 1
+    assert 0 < found[1]["black"] < 1 and 0 < found[1]["white"] < 1
     assert "not a picture" in found[2]["problem"]
     assert "nonsense" in found[3]["problem"]
 

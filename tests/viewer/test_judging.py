@@ -370,9 +370,46 @@ def test_near_duplicates_stand_together_and_are_only_marked(
     assert read_notes(folder) == {}
 
 
+def test_dark_and_burnt_out_pictures_are_found(
+    viewers: Callable[..., Viewer], tmp_path: Path, qtbot: Any, painted: Wait
+):
+    from PIL import Image
+
+    folder = tmp_path / "light"
+    folder.mkdir()
+    for stem, grey in (("a", 255), ("b", 120), ("c", 3)):
+        Image.new("L", (600, 600), grey).save(folder / f"{stem}.png")
+    viewer = viewers(folder)
+    viewer.commands.orders.choose("brightness", False)
+    qtbot.waitUntil(lambda: viewer.album.order == "brightness", timeout=60000)
+    assert [entry.name for entry in viewer.album.entries()] == ["c.png", "b.png", "a.png"]
+    viewer.album.go(0)
+    said = []
+    for _ in range(3):
+        current = viewer.album.current
+        assert current is not None
+        qtbot.waitUntil(
+            lambda path=current.path: (
+                (facts := viewer.facts.get(path)) is not None and facts.brightness is not None
+            ),
+            timeout=60000,
+        )
+        painted(viewer)
+        viewer.describer.shows_info = True
+        shown = viewer.describer.shown(current, viewer.panes.current, True)
+        warnings = [badge.text for badge in shown.badges if badge.kind == "warning"]
+        said.append((current.name, shown.lines[-1], warnings[-1]))
+        press(viewer, K.Key_Right)
+    assert said == [
+        ("c.png", "Brightness\t1 % · 100 % black", "very dark"),
+        ("b.png", "Brightness\t47 %", "blurred"),
+        ("a.png", "Brightness\t100 % · 100 % white", "very bright"),
+    ]
+
+
 def test_measuring_can_be_stopped(viewer: Viewer, qtbot: Any):
     viewer.commands.orders.choose("sharpness", False)
-    assert viewer.survey.running == "sharpness"
+    assert viewer.survey.running == "measures"
     viewer.survey.cancel()
     assert viewer.survey.running is None
     assert viewer.album.order == "name"
