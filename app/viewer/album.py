@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, get_args
 
 from PySide6.QtCore import QObject, Signal
@@ -28,6 +28,8 @@ FILTERS = (
     "no_caption",
 )
 _NOWHERE = 1 << 60
+# More changes than these are cheaper by going through the list once.
+_MANY = 16
 
 
 def sort_keys(order: Order) -> Callable[[Entry], Any]:
@@ -145,69 +147,63 @@ class Album(QObject):
 
     def merge(self, listing: Listing) -> tuple[int, int]:
         """Take in another scan's result without moving; returns how many came and went."""
-        found = {entry.path for entry in listing.entries}
-        came = went = 0
-        for entry in listing.entries:
-            old = self.known.get(entry.path)
+        came, changed = [], []
+        for fresh in listing.entries:
+            old = self.known.get(fresh.path)
             if old is None:
-                self._put(entry)
-                came += 1
-            elif (old.note, old.captioned) != (entry.note, entry.captioned):
-                old.captioned = entry.captioned
-                self.set_note(old, entry.note)
-        for path in [p for p in self.known if p not in found]:
-            entry = self.known[path]
-            if entry is self._current:
-                if not entry.missing:
-                    entry.missing = True
-                    self.entryChanged.emit(entry)
-                continue
-            self._take(entry)
-            went += 1
-        for path in found:
-            entry = self.known[path]
-            if entry.missing:
-                entry.missing = False
-                self.entryChanged.emit(entry)
-        if came or went:
-            if self._current is None and self._shown:
-                self._current = self.at(0)
-                self.moved.emit()
-            self.listChanged.emit()
-        return came, went
+                came.append(fresh)
+            elif old.missing or old.captioned != fresh.captioned or old.note != fresh.note:
+                old.missing, old.captioned, old.note = False, fresh.captioned, fresh.note
+                changed.append(old)
+        found = {entry.path for entry in listing.entries}
+        gone = [entry for path, entry in self.known.items() if path not in found]
+        current = self._current
+        if current is not None and current in gone:
+            gone.remove(current)
+            if not current.missing:
+                current.missing = True
+                self.entryChanged.emit(current)
+        self._take(gone)
+        self._put(came)
+        if changed:
+            self._refilter(changed)
+        if came or gone:
+            self._tell_list()
+        return len(came), len(gone)
 
-    def add(self, entry: Entry) -> None:
-        """Put a picture (back) in its place without moving."""
-        if entry.path not in self.known:
-            self._put(entry)
-            if self._current is None:
-                self._current = entry
-                self.moved.emit()
-            self.listChanged.emit()
+    def add(self, *entries: Entry) -> None:
+        """Put pictures (back) in their places without moving."""
+        fresh = [entry for entry in entries if entry.path not in self.known]
+        if fresh:
+            self._put(fresh)
+            self._tell_list()
 
-    def remove(self, entry: Entry) -> None:
-        """Take a picture out; the one behind it becomes current if it was."""
-        was_current = entry is self._current
-        position = self.position_of(entry)
-        self._take(entry)
-        if was_current:
-            last = len(self._shown) - 1
-            self._current = self.at(min(max(position, 0), last)) if self._shown else None
+    def remove(self, *entries: Entry) -> None:
+        """Take pictures out; the next one that stays becomes current if it was among them."""
+        gone = {id(entry) for entry in entries}
+        following = self._current
+        if following is not None and id(following) in gone:
+            following = self._nearest_besides(gone)
+        self._take(entries)
+        if following is not self._current:
+            self._current = following
             self.moved.emit()
         self.listChanged.emit()
 
-    def set_note(self, entry: Entry, note: Note) -> None:
-        """Take over a picture's mark, stars and focus."""
-        entry.note = note
-        self._refilter(entry)
-        self.entryChanged.emit(entry)
+    def set_notes(self, notes: Iterable[tuple[Entry, Note]]) -> None:
+        """Take over marks, stars and focus of pictures."""
+        changed = []
+        for entry, note in notes:
+            entry.note = note
+            changed.append(entry)
+        if changed:
+            self._refilter(changed)
 
     def set_captioned(self, entry: Entry, captioned: bool) -> None:
         """Take over whether a picture has a caption."""
         if entry.captioned != captioned:
             entry.captioned = captioned
-            self._refilter(entry)
-            self.entryChanged.emit(entry)
+            self._refilter([entry])
 
     def set_order(self, order: Order, is_reversed: bool = False) -> None:
         """Another order; the current picture stays."""
@@ -250,7 +246,7 @@ class Album(QObject):
             self.direction = 1 if after > before else -1
         self._current = entry
         if left is not None and left.missing:
-            self._take(left)
+            self._take([left])
             self.listChanged.emit()
         elif left is not None and left.path in self.known and not matches(left, self.filter):
             index = self._index(left)
@@ -279,26 +275,60 @@ class Album(QObject):
         self._shown = [e for e in self.known.values() if e is keep or matches(e, self.filter)]
         self._shown.sort(key=sort_keys(self.order))
 
-    def _put(self, entry: Entry) -> None:
-        self.known[entry.path] = entry
-        if matches(entry, self.filter):
-            insort(self._shown, entry, key=sort_keys(self.order))
+    def _nearest_besides(self, gone: set[int]) -> Entry | None:
+        """The picture behind the current one that stays, else one before it."""
+        count, position = len(self._shown), self.position
+        order = [*range(position + 1, count), *range(position - 1, -1, -1)]
+        return next((e for e in map(self.at, order) if id(e) not in gone), None)
 
-    def _take(self, entry: Entry) -> None:
-        self.known.pop(entry.path, None)
-        index = self._index(entry)
-        if index >= 0:
-            del self._shown[index]
+    def _put(self, entries: Sequence[Entry]) -> None:
+        self.known.update((entry.path, entry) for entry in entries)
+        fresh = [entry for entry in entries if matches(entry, self.filter)]
+        key = sort_keys(self.order)
+        if len(fresh) > _MANY:
+            self._shown.extend(fresh)
+            self._shown.sort(key=key)
+        else:
+            for entry in fresh:
+                insort(self._shown, entry, key=key)
 
-    def _refilter(self, entry: Entry) -> None:
-        """Show or hide a picture whose mark or caption changed."""
-        if entry.path not in self.known or entry is self._current:
+    def _take(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            self.known.pop(entry.path, None)
+        if len(entries) > _MANY:
+            gone = {id(entry) for entry in entries}
+            self._shown = [entry for entry in self._shown if id(entry) not in gone]
             return
-        index = self._index(entry)
-        wanted = matches(entry, self.filter)
+        for index in map(self._index, entries):
+            if index >= 0:
+                del self._shown[index]
+
+    def _tell_list(self) -> None:
+        """The list is another one; begin with its first picture if there was none."""
+        if self._current is None and self._shown:
+            self._current = self.at(0)
+            self.moved.emit()
+        self.listChanged.emit()
+
+    def _refilter(self, entries: Sequence[Entry]) -> None:
+        """Show or hide pictures whose mark or caption changed, and tell it."""
+        if len(entries) > _MANY:
+            self._rebuild(keep=self._current)
+            self.listChanged.emit()
+            return
+        moved = False
+        for entry in entries:
+            if entry.path in self.known and entry is not self._current:
+                moved |= self._show_or_hide(entry)
+        if moved:
+            self.listChanged.emit()
+        for entry in entries:
+            self.entryChanged.emit(entry)
+
+    def _show_or_hide(self, entry: Entry) -> bool:
+        index, wanted = self._index(entry), matches(entry, self.filter)
         if wanted and index < 0:
             insort(self._shown, entry, key=sort_keys(self.order))
-            self.listChanged.emit()
         elif not wanted and index >= 0:
             del self._shown[index]
-            self.listChanged.emit()
+        return wanted != (index >= 0)

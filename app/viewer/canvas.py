@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QEvent, QPoint, QPointF, QRectF, QSize, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QPoint, QPointF, QRect, QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import (
     QColor,
     QMouseEvent,
@@ -162,10 +162,11 @@ class Canvas(QWidget):
 
     def target(self) -> QRectF:
         """Where the whole picture lies, in logical pixels of this widget."""
-        size = self._size()
-        if size is None:
-            return QRectF()
-        device = target_of(self._view, size, self.box())
+        shown = self.picture
+        return QRectF() if shown is None else self._target_of(shown)
+
+    def _target_of(self, picture: Picture) -> QRectF:
+        device = target_of(self._view, picture.size, self.box())
         ratio = self.devicePixelRatioF()
         return QRectF(device.topLeft() / ratio, device.size() / ratio)
 
@@ -211,9 +212,14 @@ class Canvas(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
-        painter.fillRect(self.rect(), QColor(theme.colours().picture))
-        picture = self._picture
-        if picture is not None and not picture.image.isNull():
+        picture, grey = self._picture, QColor(theme.colours().picture)
+        if picture is None or picture.image.isNull():
+            painter.fillRect(self.rect(), grey)
+        else:
+            # Only what the picture does not cover; its edges may lie between two pixels.
+            inner = self._target_of(picture).toAlignedRect().adjusted(1, 1, -1, -1)
+            for part in _around(self.rect(), inner):
+                painter.fillRect(part, grey)
             self._draw(painter, picture)
         for overlay in self.overlays:
             painter.save()
@@ -307,3 +313,18 @@ class Canvas(QWidget):
                 self.toggle_zoom(event.position())
                 return True
         return super().event(event)
+
+
+def _around(outer: QRect, inner: QRect) -> list[QRect]:
+    """What of a rectangle lies outside another one: above, left, right and below."""
+    inner = inner.intersected(outer)
+    if inner.isEmpty():
+        return [outer]
+    middle = inner.height()
+    right, below = inner.right() + 1, inner.bottom() + 1
+    return [
+        QRect(outer.left(), outer.top(), outer.width(), inner.top() - outer.top()),
+        QRect(outer.left(), inner.top(), inner.left() - outer.left(), middle),
+        QRect(right, inner.top(), outer.right() + 1 - right, middle),
+        QRect(outer.left(), below, outer.width(), outer.bottom() + 1 - below),
+    ]

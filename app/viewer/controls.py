@@ -14,6 +14,8 @@ from app.viewer.overlays import MUTED, STAR, TEXT, VEIL, star_shape
 
 _HOVER, _DOWN, _ON = QColor(255, 255, 255, 38), QColor(255, 255, 255, 70), QColor(255, 255, 255, 56)
 
+_BAR = QColor(VEIL.red(), VEIL.green(), VEIL.blue())
+
 
 class IconButton(QAbstractButton):
     """An icon that lights up under the mouse; the same over pictures in both themes."""
@@ -232,6 +234,8 @@ class Bar(QWidget):
         row.addStretch(1)
         self._add(row, ITEMS)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        # Through a bar that lets nothing shine through, no picture draws all buttons anew.
+        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
 
     def name(self, name_of: Callable[[str], str]) -> None:
         """Name all buttons anew; name_of(command) gives the tooltip."""
@@ -264,7 +268,12 @@ class Bar(QWidget):
         """The picture's name, and where it stands."""
         if (title, detail) != (self._title, self._detail):
             self._title, self._detail = title, detail
-            self.update()
+            self.update(0, 0, self._room(), self.height())  # the buttons stay as they are
+
+    def _room(self) -> int:
+        """Pixels from the left edge to the first button."""
+        first = next((part for _, part in self._parts if part.isVisible()), None)
+        return first.x() - theme.unit(1) if first is not None else self.width()
 
     def fit(self, width: int) -> None:
         """Leave out buttons by rank until the rest and a title fit into `width`."""
@@ -282,9 +291,8 @@ class Bar(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
-        painter.fillRect(self.rect(), VEIL)
-        first = next((part for _, part in self._parts if part.isVisible()), None)
-        right = first.x() - theme.unit(1) if first is not None else self.width()
+        painter.fillRect(event.rect(), _BAR)
+        right = self._room()
         left = theme.unit(2)
         painter.setFont(theme.font("title"))
         metrics = QFontMetricsF(theme.font("title"))

@@ -9,13 +9,23 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QColorSpace, QImage, QImageIOHandler, QImageReader, QPixelFormat
+from PySide6.QtGui import (
+    QColorSpace,
+    QColorTransform,
+    QImage,
+    QImageIOHandler,
+    QImageReader,
+    QPainter,
+    QPixelFormat,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -36,7 +46,8 @@ _DEEP_OR_PRINT = frozenset(
         QImage.Format.Format_RGBA64_Premultiplied,
     }
 )
-_STRIP_BYTES = 2 << 20
+# As many as take a millisecond or two to convert.
+_STRIP_PIXELS = 1 << 18
 
 Version = tuple[int, int, int]
 
@@ -137,10 +148,10 @@ def _with_qt(path: str, box: QSize | None) -> Picture | None:
         image = reader.read()
     if image.isNull():
         return None
-    shown, profile = _in_srgb(image)
-    if shown is None:
+    transform, profile = _way_to_srgb(image)
+    if transform is None:
         return None
-    return Picture(_drawable(shown), size, animated, profile)
+    return Picture(_drawable(image, transform), size, animated, profile)
 
 
 def _is_cut_off(path: str) -> bool:
@@ -154,32 +165,57 @@ def _is_cut_off(path: str) -> bool:
         return True
 
 
-def _in_srgb(image: QImage) -> tuple[QImage | None, str]:
-    """The image by its embedded profile in sRGB, and the profile's name if it was another.
+def _way_to_srgb(image: QImage) -> tuple[QColorTransform | None, str]:
+    """How the image's colours become sRGB, and its profile's name if that is another.
 
-    A space without a name comes from a PNG's gamma chunk, which training ignores too.
+    None where Qt cannot do it as training does. A space without a name comes from a PNG's gamma
+    chunk, which training ignores too.
     """
     space = image.colorSpace()
     name = space.description() if space.isValid() else ""
     srgb = QColorSpace(QColorSpace.NamedColorSpace.SRgb)
     if not name or space == srgb:
-        return image, ""
+        return QColorTransform(), ""
     if "srgb" in name.lower():
         name = ""
     if not space.isValidTarget() and space.colorModel() != QColorSpace.ColorModel.Rgb:
         return None, name
-    is_grey = image.pixelFormat().colorModel() == QPixelFormat.ColorModel.Grayscale
-    if is_grey:
+    if image.pixelFormat().colorModel() == QPixelFormat.ColorModel.Grayscale:
         return None, name
-    converted = image.convertedToColorSpace(srgb)
-    return (None if converted.isNull() else converted), name
+    return space.transformationToColorSpace(srgb), name
 
 
-def _drawable(image: QImage) -> QImage:
-    """The format that is drawn without another conversion at each paint."""
+def _drawable(image: QImage, transform: QColorTransform) -> QImage:
+    """In sRGB, and in the format that is drawn without another conversion at each paint."""
     alpha = image.hasAlphaChannel()
-    wanted = QImage.Format.Format_ARGB32_Premultiplied if alpha else QImage.Format.Format_RGB32
-    return image if image.format() == wanted else image.convertToFormat(wanted)
+    plain = QImage.Format.Format_ARGB32 if alpha else QImage.Format.Format_RGB32
+    wanted = QImage.Format.Format_ARGB32_Premultiplied if alpha else plain
+
+    def convert(part: QImage) -> QImage:
+        if not transform.isIdentity():
+            part = part.convertToFormat(plain)
+            part.applyColorTransform(transform)
+        return part.convertToFormat(wanted)
+
+    if transform.isIdentity() and image.format() == wanted:
+        return image
+    return _by_strips(image, wanted, convert)
+
+
+def _by_strips(image: QImage, wanted: QImage.Format, convert: Callable[[QImage], QImage]) -> QImage:
+    """The image converted a strip at a time: Qt keeps the interpreter's lock while it converts,
+    and the window would wait for as long as the whole picture takes."""
+    rows = max(1, _STRIP_PIXELS // max(1, image.width()))
+    result = QImage(image.size(), wanted)
+    if result.isNull():
+        raise MemoryError
+    painter = QPainter(result)
+    painter.setCompositionMode(QPainter.CompositionMode.CompositionMode_Source)
+    for top in range(0, image.height(), rows):
+        height = min(rows, image.height() - top)
+        painter.drawImage(0, top, convert(image.copy(0, top, image.width(), height)))
+    painter.end()
+    return result
 
 
 def _with_pillow(path: str, box: QSize | None) -> Picture:
@@ -223,14 +259,15 @@ def _extras(path: str) -> tuple[bool, str]:
 def to_qimage(picture: Image.Image) -> QImage:
     """A Pillow picture in RGB as a QImage, copied in strips so that the lock is held shortly."""
     width, height = picture.size
-    result = QImage(width, height, QImage.Format.Format_RGBX8888)
+    result = QImage(width, height, QImage.Format.Format_RGB32)
     if result.isNull():
         raise MemoryError
-    line = result.bytesPerLine()
-    memory = result.bits()
-    rows = max(1, _STRIP_BYTES // line)
+    memory, line = result.bits(), result.bytesPerLine()
+    # In memory Qt has blue, green, red.
+    order = "BGRX" if sys.byteorder == "little" else "XRGB"
+    rows = max(1, _STRIP_PIXELS // width)
     for top in range(0, height, rows):
         bottom = min(height, top + rows)
-        strip = picture.crop((0, top, width, bottom)).tobytes("raw", "RGBX")
+        strip = picture.crop((0, top, width, bottom)).tobytes("raw", order)
         memory[top * line : bottom * line] = strip  # type: ignore[index]
-    return result.convertToFormat(QImage.Format.Format_RGB32)
+    return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from app.viewer.source import Entry
 from app.viewer.wheel import Turns
 
 _PAUSE_MS = 80
+_MOST_CELLS = 160
 
 
 class Filmstrip(QWidget):
@@ -39,6 +41,7 @@ class Filmstrip(QWidget):
         super().__init__(parent)
         self._is_busy = is_busy
         self._album, self._store = album, store
+        self._cells: OrderedDict[tuple[object, ...], QImage] = OrderedDict()
         self._hover = -1
         self._turns = Turns()
         # The picture itself comes first: thumbnails are made when no other follows at once.
@@ -118,55 +121,44 @@ class Filmstrip(QWidget):
         painter = QPainter(self)
         painter.fillRect(self.rect(), QColor(theme.colours().picture).darker(125))
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+        ratio = self.devicePixelRatioF()
         left, pitch, edge = self._left(), self._pitch(), self._edge()
-        top = (self.height() - edge) / 2
+        top = (self.height() - edge) // 2
         current = self._album.position
         for position in self.visible_positions():
-            entry = self._album.at(position)
-            box = QRectF(left + position * pitch, top, edge, edge)
-            self._draw(painter, entry, box)
+            # At whole pixels of the screen, so that cells are copied.
+            x = round((left + position * pitch) * ratio) / ratio
+            painter.drawImage(QPointF(x, top), self._cell(self._album.at(position)))
             if position == current or position == self._hover:
                 accent = QColor(theme.colours().accent)
                 colour = accent if position == current else QColor(255, 255, 255, 90)
                 painter.setPen(QPen(colour, 3 if position == current else 1.5))
                 painter.setBrush(Qt.BrushStyle.NoBrush)
-                painter.drawRoundedRect(box.adjusted(-2, -2, 2, 2), 4, 4)
+                painter.drawRoundedRect(QRectF(x - 2, top - 2, edge + 4, edge + 4), 4, 4)
         painter.end()
 
-    def _draw(self, painter: QPainter, entry: Entry, box: QRectF) -> None:
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(QColor(255, 255, 255, 14))
-        painter.drawRoundedRect(box, 3, 3)
-        ratio = self.devicePixelRatioF()
-        image = self._store.peek(Path(entry.path), round(self._edge() * ratio))
-        third = box.width() / 3
-        if entry.missing or (image is not None and image.isNull()):
-            inner = box.adjusted(third, third, -third, -third)
-            icons.draw(painter, "image-off", inner, "on_accent")
-        elif image is not None:
-            self._draw_image(painter, image, box)
-        if entry.note.mark == "reject":
-            painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(QColor(0, 0, 0, 140))
-            painter.drawRoundedRect(box, 3, 3)
-        if entry.note.mark:
-            height = max(3, theme.unit(0.5))
-            line = QRectF(box.left(), box.bottom() - height, box.width(), height)
-            painter.fillRect(line, KEEP if entry.note.mark == "keep" else REJECT)
-        if entry.note.stars:
-            painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(STAR)
-            size = theme.unit(0.35)
-            for star in range(entry.note.stars):
-                x = box.left() + theme.unit(0.75) + star * size * 2.6
-                painter.drawEllipse(QPointF(x, box.top() + theme.unit(0.75)), size, size)
-
-    def _draw_image(self, painter: QPainter, image: QImage, box: QRectF) -> None:
-        size = image.size().toSizeF().scaled(box.size(), Qt.AspectRatioMode.KeepAspectRatio)
-        target = QRectF(box.topLeft(), size)
-        target.moveCenter(box.center())
-        painter.drawImage(target, image)
+    def _cell(self, entry: Entry) -> QImage:
+        """A thumbnail with its marks, drawn when it first looks so."""
+        edge, ratio = self._edge(), self.devicePixelRatioF()
+        thumbnail = self._store.peek(Path(entry.path), round(edge * ratio))
+        shown = -1 if thumbnail is None else 0 if thumbnail.isNull() else thumbnail.cacheKey()
+        key = (shown, entry.note.mark, entry.note.stars, entry.missing, edge, ratio)
+        cell = self._cells.get(key)
+        if cell is None:
+            side = round(edge * ratio)
+            cell = QImage(side, side, QImage.Format.Format_ARGB32_Premultiplied)
+            cell.fill(Qt.GlobalColor.transparent)
+            cell.setDevicePixelRatio(ratio)
+            painter = QPainter(cell)
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+            _draw_cell(painter, entry, thumbnail, QRectF(0, 0, edge, edge))
+            painter.end()
+            self._cells[key] = cell
+        self._cells.move_to_end(key)
+        while len(self._cells) > _MOST_CELLS:
+            self._cells.popitem(last=False)
+        return cell
 
     # --- mouse ---------------------------------------------------------------
 
@@ -198,3 +190,33 @@ class Filmstrip(QWidget):
 
     def resizeEvent(self, event: QEvent) -> None:
         self._changed()
+
+
+def _draw_cell(painter: QPainter, entry: Entry, thumbnail: QImage | None, box: QRectF) -> None:
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(QColor(255, 255, 255, 14))
+    painter.drawRoundedRect(box, 3, 3)
+    third = box.width() / 3
+    if entry.missing or (thumbnail is not None and thumbnail.isNull()):
+        inner = box.adjusted(third, third, -third, -third)
+        icons.draw(painter, "image-off", inner, "on_accent")
+    elif thumbnail is not None:
+        size = thumbnail.size().toSizeF().scaled(box.size(), Qt.AspectRatioMode.KeepAspectRatio)
+        target = QRectF(box.topLeft(), size)
+        target.moveCenter(box.center())
+        painter.drawImage(target, thumbnail)
+    if entry.note.mark == "reject":
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(0, 0, 0, 140))
+        painter.drawRoundedRect(box, 3, 3)
+    if entry.note.mark:
+        height = max(3, theme.unit(0.5))
+        line = QRectF(box.left(), box.bottom() - height, box.width(), height)
+        painter.fillRect(line, KEEP if entry.note.mark == "keep" else REJECT)
+    if entry.note.stars:
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(STAR)
+        dot = theme.unit(0.35)
+        for star in range(entry.note.stars):
+            x = box.left() + theme.unit(0.75) + star * dot * 2.6
+            painter.drawEllipse(QPointF(x, box.top() + theme.unit(0.75)), dot, dot)

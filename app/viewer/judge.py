@@ -71,7 +71,7 @@ class Judge(QObject):
         """Keep, reject or unmark a picture."""
         if entry.note.mark == mark:
             return
-        self._album.set_note(entry, replace(entry.note, mark=mark))
+        self._album.set_notes([(entry, replace(entry.note, mark=mark))])
         words = {
             "keep": self.tr("{0} is kept"),
             "reject": self.tr("{0} is rejected"),
@@ -83,19 +83,18 @@ class Judge(QObject):
         """Give a picture 0 to 5 stars."""
         if entry.note.stars == count:
             return
-        self._album.set_note(entry, replace(entry.note, stars=count))
+        self._album.set_notes([(entry, replace(entry.note, stars=count))])
         words = self.tr("{0} has {1} of 5 stars").format(entry.name, count)
         self._run("mark", [entry], words, lambda h, paths: h.mark(paths, stars=count), quiet=True)
 
     def mark_many(self, entries: Sequence[Entry], mark: Mark, words: str) -> None:
         """Mark several pictures in one undoable step."""
-        for entry in entries:
-            self._album.set_note(entry, replace(entry.note, mark=mark))
+        self._album.set_notes((entry, replace(entry.note, mark=mark)) for entry in entries)
         self._run("mark", list(entries), words, lambda h, paths: h.mark(paths, mark=mark))
 
     def set_focus(self, entry: Entry, focus: tuple[float, float] | None) -> None:
         """Choose the point that crops keep in view, None for the middle."""
-        self._album.set_note(entry, replace(entry.note, focus=focus))
+        self._album.set_notes([(entry, replace(entry.note, focus=focus))])
         words = self.tr("The focus of {0} is set").format(entry.name)
         if focus is None:
             words = self.tr("The focus of {0} is the middle again").format(entry.name)
@@ -113,8 +112,7 @@ class Judge(QObject):
         """Move rejected pictures to the trash in one undoable step."""
         if not entries or self._refused():
             return
-        for entry in entries:
-            self._album.remove(entry)
+        self._album.remove(*entries)
         number = len(entries)
         words = counted(self.tr("%n picture(s) moved to the trash", "", number), number)
         self._run("delete", list(entries), words, lambda h, paths: h.trash_rejected(paths))
@@ -125,8 +123,7 @@ class Judge(QObject):
             return
         number = len(entries)
         if move:
-            for entry in entries:
-                self._album.remove(entry)
+            self._album.remove(*entries)
             words = counted(self.tr("%n picture(s) moved to {0}", "", number), number)
         else:
             words = counted(self.tr("%n picture(s) copied to {0}", "", number), number)
@@ -280,23 +277,7 @@ class Judge(QObject):
                 }
                 self._notice.say(nothing[outcome.kind])
             return
-        now = time.monotonic()
-        for fresh in job.found:
-            self._pending[fresh.path] = now
-            known = self._album.known.get(fresh.path)
-            if known is None:
-                if self._belongs(fresh):
-                    self._album.add(fresh)
-            else:
-                known.missing = False
-                self._album.set_note(known, fresh.note)
-                self._album.set_captioned(known, fresh.captioned)
-            self.changed.emit(fresh.path)
-        for path in job.gone:
-            self._pending[path] = now
-            known = self._album.known.get(path)
-            if known is not None:
-                self._album.remove(known)
+        self._take_over(job)
         shown = [self._album.known.get(entry.path) for entry in job.found]
         target = next((entry for entry in shown if entry is not None), None)
         if target is not None:
@@ -308,10 +289,28 @@ class Judge(QObject):
             self._notice.say(words.format(done.label), self.tr("Undo"), self.undo)
         self.rescanNeeded.emit()
 
+    def _take_over(self, job: _Job) -> None:
+        """Bring the list to what the disk says after an undo or redo."""
+        now = time.monotonic()
+        self._pending.update((entry.path, now) for entry in job.found)
+        self._pending.update((path, now) for path in job.gone)
+        known = self._album.known
+        again = [entry for entry in job.found if entry.path in known]
+        self._album.add(*(e for e in job.found if e.path not in known and self._belongs(e)))
+        for fresh in again:
+            known[fresh.path].missing = False
+            known[fresh.path].captioned = fresh.captioned
+        self._album.set_notes((known[fresh.path], fresh.note) for fresh in again)
+        for fresh in job.found:
+            self.changed.emit(fresh.path)
+        gone = [known[path] for path in job.gone if path in known]
+        if gone:
+            self._album.remove(*gone)
+
     def _belongs(self, entry: Entry) -> bool:
         """Whether a picture that came back is one of those gone through."""
         if self._source.paths is not None:
-            return Path(entry.path) in self._source.paths
+            return entry.path in self._source.places
         if self._source.include_subfolders:
             return Path(entry.path).is_relative_to(self._source.root)
         return entry.folder == str(self._source.root)

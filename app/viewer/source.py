@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from heapq import merge
 from pathlib import Path
 
@@ -30,6 +31,11 @@ class Source:
     include_subfolders: bool = False
     paths: tuple[Path, ...] | None = None
 
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """Where each of the chosen pictures stands."""
+        return {str(path): number for number, path in enumerate(self.paths or ())}
+
     @staticmethod
     def of_folder(folder: Path, include_subfolders: bool = False) -> Source:
         """All pictures of a folder; of a picture's path, the folder that it lies in."""
@@ -45,6 +51,18 @@ class Source:
         parents = [str(path.parent) for path in whole]
         root = os.path.commonpath(parents) if parents else os.getcwd()
         return Source(Path(root), paths=whole)
+
+
+def dropped(paths: list[Path]) -> tuple[Source, Path | None] | None:
+    """What dropped files mean, and the picture to begin with: a folder, the folder of a single
+    picture, or exactly these pictures; None for anything else."""
+    folders = [path for path in paths if path.is_dir()]
+    pictures = [path for path in paths if is_picture_name(path.name) and path.is_file()]
+    if folders:
+        return Source.of_folder(folders[0]), None
+    if len(pictures) == 1:
+        return Source.of_folder(pictures[0].parent), pictures[0]
+    return (Source.of_paths(pictures), None) if pictures else None
 
 
 @dataclass(frozen=True)
@@ -217,9 +235,7 @@ def entry_of(path: str, source: Source, note: Note | None = None) -> Entry:
 def key_of(path: str, source: Source) -> str:
     """The sort key by which a scan of `source` lists this picture."""
     if source.paths is not None:
-        places = [str(p) for p in source.paths]
-        number = places.index(path) if path in places else len(places)
-        return f"{number:09d}"
+        return f"{source.places.get(path, len(source.paths)):09d}"
     folder, name = os.path.split(path)
     inner = os.path.relpath(folder, source.root)
     parts = [] if inner == "." else inner.split(os.sep)

@@ -43,9 +43,8 @@ from app.viewer.notice import Notice
 from app.viewer.overlays import Shown
 from app.viewer.prefetch import Loader, chosen_budget
 from app.viewer.quick import first_look
-from app.viewer.source import Entry, Listing, Source, Training, entry_of
+from app.viewer.source import Entry, Listing, Source, Training, dropped, entry_of
 from app.viewer.survey import Survey
-from core.data.scan import is_picture_name
 
 CONTROLS_MS = 2200
 SWITCH_SECONDS = 0.0005
@@ -126,8 +125,8 @@ class Viewer(QWidget):
 
     def _connect(self) -> None:
         self.album.moved.connect(self._moved)
-        self.album.listChanged.connect(self._show_place)
-        self.album.entryChanged.connect(lambda _entry: self._show_place())
+        self.album.listChanged.connect(self._show_list)
+        self.album.entryChanged.connect(self._show_entry)
         self.nav.arrived.connect(lambda _path: self._show_place())
         self.nav.rested.connect(self._rested)
         self.loader.replaced.connect(self._file_replaced)
@@ -219,7 +218,7 @@ class Viewer(QWidget):
         if self._start:
             self._show_first(self._start)
         self.folder.start()
-        self._show_place()
+        self._show_list()
 
     def _first_found(self, path: str) -> None:
         if self._waits_for_first:
@@ -304,7 +303,7 @@ class Viewer(QWidget):
     def _moved(self) -> None:
         if self.editor.isVisible():
             self.commands.follow_with_editor()
-        self._show_place()
+        self._show_list()
         current = self.album.current
         if current is not None and self.describer.needs_facts() and not self.nav.is_held:
             self.facts.ask(current.path)
@@ -322,7 +321,7 @@ class Viewer(QWidget):
                 self.facts.measure(path, slot)
 
     def _facts_found(self, facts: Facts) -> None:
-        self.panes.refresh()
+        self._refresh(facts.path)
         paths = [entry.path for entry in self.nav.slots if entry is not None]
         if facts.path in paths and facts.size >= 0 and not self.nav.is_held:
             self.facts.measure(facts.path, paths.index(facts.path))
@@ -343,7 +342,20 @@ class Viewer(QWidget):
         self.bar.set_title(name, detail.removeprefix(" · "))
         self.bar.stars.show_count(current.note.stars if current is not None else 0)
         self.commands.update_buttons()
+
+    def _show_list(self) -> None:
+        self._show_place()
         self.panes.refresh()
+
+    def _show_entry(self, entry: Entry) -> None:
+        self._show_place()
+        self._refresh(entry.path)
+
+    def _refresh(self, path: str) -> None:
+        """Draw anew what is said over one picture."""
+        for canvas, entry in zip(self.panes.canvases, self.nav.slots, strict=False):
+            if entry is not None and entry.path == path:
+                canvas.update()
 
     def _turned(self, steps: int) -> None:
         self.nav.step(steps)
@@ -446,16 +458,11 @@ class Viewer(QWidget):
 
     def take_dropped(self, paths: list[Path]) -> None:
         """Go through a dropped folder, a picture's folder, or the dropped pictures."""
-        folders = [path for path in paths if path.is_dir()]
-        pictures = [path for path in paths if is_picture_name(path.name) and path.is_file()]
-        if folders:
-            self.open_source(Source.of_folder(folders[0], include_subfolders=False))
-        elif len(pictures) == 1:
-            self.open_source(Source.of_folder(pictures[0].parent), pictures[0])
-        elif pictures:
-            self.open_source(Source.of_paths(pictures))
-        else:
+        meant = dropped(paths)
+        if meant is None:
             self.notice.problem(self.tr("That is neither a folder nor a picture."))
+        else:
+            self.open_source(*meant)
 
     def _idle(self) -> None:
         self.commands.update_buttons()

@@ -30,7 +30,7 @@ from typing import Any
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 from PIL import Image
-from PySide6.QtCore import QCoreApplication, QElapsedTimer, QEvent, QEventLoop, Qt, QTimer
+from PySide6.QtCore import QElapsedTimer, QEvent, QEventLoop, Qt, QTimer
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QApplication
 
@@ -65,11 +65,12 @@ def make(folder: Path, size: tuple[int, int], count: int, suffix: str) -> Path:
 
 
 def process(seconds: float) -> None:
-    """Let the window work for so long."""
-    end = time.perf_counter() + seconds
-    while (left := end - time.perf_counter()) > 0:
-        flags = QEventLoop.ProcessEventsFlag.WaitForMoreEvents
-        QCoreApplication.processEvents(flags, max(1, int(left * 1000)))
+    """Let the window work for so long, and sleep meanwhile as it does in earnest."""
+    loop, timer = QEventLoop(), QTimer()
+    timer.setTimerType(Qt.TimerType.PreciseTimer)
+    timer.timeout.connect(loop.quit)
+    timer.start(max(1, round(seconds * 1000)))
+    loop.exec()
 
 
 def until(done: Callable[[], bool], seconds: float = 60) -> None:

@@ -76,7 +76,7 @@ def test_a_judged_picture_stays_until_one_has_left_it(album: Album):
     assert names(album) == "ace"
     current = album.current
     assert current is not None
-    album.set_note(current, Note(mark="reject"))
+    album.set_notes([(current, Note(mark="reject"))])
     assert names(album) == "ace"
     album.step(1)
     assert names(album) == "ce"
@@ -152,7 +152,7 @@ def test_the_list_is_always_what_a_fresh_one_would_be(steps: list[tuple[str, int
         elif what == "m":
             album.go(number)
         elif what == "n" and there:
-            album.set_note(one, Note(stars=(one.note.stars + 1) % 5))
+            album.set_notes([(one, Note(stars=(one.note.stars + 1) % 5))])
         elif what == "f":
             album.set_filter(["all", "stars2", "stars1"][number % 3])
         least = {"all": 0, "stars2": 2, "stars1": 1}[album.filter]
