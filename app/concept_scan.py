@@ -46,7 +46,9 @@ def look_into(concept: Concept, cancelled: StopCheck = lambda: False) -> Concept
         try:
             captioned += not captions_of(concept, picture)[1]
         except CaptionError as error:
-            caption_problem = caption_problem or f"{picture.name}: {error}"
+            caption_problem = caption_problem or (
+                f"The caption of {picture.name} cannot be read: {error}"
+            )
     return ConceptFacts(
         len(scan.pictures), captioned, tuple(scan.pictures[:8]), problem, caption_problem
     )

@@ -322,7 +322,8 @@ QFrame[role="drop"] {{ background: transparent; border: 2px dashed {c.border_str
     border-radius: {z.radius * 2}px; }}
 QFrame[role="drop"][over="true"] {{ border-color: {c.accent}; background: {c.accent_soft}; }}
 QLabel[role="drop_hint"] {{ background: {c.accent_soft}; color: {c.text};
-    border: 2px dashed {c.accent}; border-radius: {z.radius * 2}px; }}
+    border: 2px dashed {c.accent}; border-radius: {z.radius * 2}px;
+    padding: {z.u * 2}px {z.u * 3}px; }}
 QFrame[flash="true"] {{ background: {c.accent_soft}; border-radius: {z.radius}px; }}
 QFrame[role="bar"] {{ background: {c.raised}; border: none; }}
 """

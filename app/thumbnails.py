@@ -376,14 +376,19 @@ def make_thumbnail(path: Path, edge: int) -> QImage:
     image = _read_with_qt(path, edge)
     if image is None:
         image = _read_as_training(path, edge)
-    if image.hasAlphaChannel():
-        white = QImage(image.size(), QImage.Format.Format_RGB32)
-        white.fill(Qt.GlobalColor.white)
-        painter = QPainter(white)
-        painter.drawImage(0, 0, image)
-        painter.end()
-        return white
-    return image.convertToFormat(QImage.Format.Format_RGB32)
+    return on_white(image)
+
+
+def on_white(image: QImage) -> QImage:
+    """A picture in format RGB32, what is transparent of it white."""
+    if not image.hasAlphaChannel():
+        return image.convertToFormat(QImage.Format.Format_RGB32)
+    white = QImage(image.size(), QImage.Format.Format_RGB32)
+    white.fill(Qt.GlobalColor.white)
+    painter = QPainter(white)
+    painter.drawImage(0, 0, image)
+    painter.end()
+    return white
 
 
 def _read_with_qt(path: Path, edge: int) -> QImage | None:

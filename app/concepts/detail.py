@@ -22,7 +22,7 @@ from app import theme
 from app.background import Background
 from app.concepts.facts import Look, PictureFacts
 from app.concepts.preview import CropPreview
-from app.concepts.tiles import size_text
+from app.concepts.tiles import caption_trouble, size_text
 from app.concepts.variations import Variations
 from app.i18n import counted
 from app.icons import icon
@@ -154,7 +154,7 @@ class PictureDetail(QScrollArea):
         self.name.set_text(facts.path.name)
         self.size_label.setText(size_text(facts))
         self.problem.setVisible(bool(facts.problem or facts.caption_problem))
-        self.problem.set_note(facts.problem or facts.caption_problem, "error")
+        self.problem.set_note(facts.problem or caption_trouble(facts), "error")
         self.sides.set_sides(look.sides if len(look.sides) > 1 and not facts.problem else ())
         self._show_crop()
         self._show_caption()

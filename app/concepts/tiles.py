@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import (
     QAbstractItemModel,
+    QCoreApplication,
     QEvent,
     QModelIndex,
     QObject,
@@ -189,8 +190,7 @@ class TileDelegate(QStyledItemDelegate):
         if facts.problem:
             found.append(Badge("file-x", c.error, facts.problem))
         elif facts.caption_problem:
-            text = self.tr("The caption cannot be read: %1")
-            found.append(Badge("file-x", c.error, text.replace("%1", facts.caption_problem)))
+            found.append(Badge("file-x", c.error, caption_trouble(facts)))
         elif facts.no_caption and facts.read:
             found.append(Badge("captions-off", c.warning, self.tr("No caption")))
         if facts.small and not facts.problem:
@@ -215,7 +215,7 @@ class TileDelegate(QStyledItemDelegate):
         if facts.problem:
             text, colour = facts.problem, colours.error
         elif facts.caption_problem:
-            text, colour = facts.caption_problem, colours.error
+            text, colour = caption_trouble(facts), colours.error
         elif not text:
             text, colour = (self.tr("no caption") if facts.read else ""), colours.muted
         metrics = QFontMetricsF(theme.font("small"))
@@ -356,6 +356,14 @@ def fitted(image: QImage, box: QRect) -> QRectF:
     place = QRect(box.topLeft(), size)
     place.moveCenter(box.center())
     return QRectF(place)
+
+
+def caption_trouble(facts: PictureFacts) -> str:
+    """Why a picture's caption is not known, or empty."""
+    if not facts.caption_problem:
+        return ""
+    text = QCoreApplication.translate("PictureFacts", "The caption cannot be read: %1")
+    return text.replace("%1", facts.caption_problem)
 
 
 def size_text(facts: PictureFacts) -> str:

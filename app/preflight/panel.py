@@ -219,7 +219,7 @@ class _Good(QFrame):
         """Whether more may still be found."""
         self._picture.setVisible(not busy)
         self.text.setText(
-            self.tr("Nothing found so far.") if busy else self.tr("Nothing stands against it.")
+            self.tr("No problems found so far.") if busy else self.tr("No problems found.")
         )
 
 
@@ -297,7 +297,7 @@ class Needs(QWidget):
     def _memory(self, found: Preflight | None) -> str:
         need = found.memory if found is not None else None
         if need is None:
-            return ""
+            return self._unknown(found)
         text = self.tr("about %1 on the GPU") if need.on_gpu else self.tr("about %1")
         parts = self.tr("base model %1, LoRA and optimizer %2, working space %3")
         work = max(need.activations, need.sampling) + need.rest
@@ -305,10 +305,15 @@ class Needs(QWidget):
             parts = parts.replace(mark, size(number))
         return f"{text.replace('%1', size(need.total))}: {parts}"
 
+    def _unknown(self, found: Preflight | None) -> str:
+        if found is None or found.base is not None:
+            return ""
+        return self.tr("not known without the base model's files")
+
     def _disk(self, found: Preflight | None) -> str:
         need = found.disk if found is not None else None
         if need is None:
-            return ""
+            return self._unknown(found)
         parts = self.tr("LoRA files %1 each, states %2, samples %3, cache %4")
         for mark, number in (
             ("%1", need.lora),

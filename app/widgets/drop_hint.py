@@ -1,4 +1,4 @@
-"""What covers the window while something is dragged over it that can be dropped."""
+"""What the window says while something is dragged over it that can be dropped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from app import theme
 
 
 class DropHint(QLabel):
-    """Tells what a drop would do; lets every event of the mouse through."""
+    """Tells what a drop would do, above the window's bottom line; the mouse goes through it."""
 
     def __init__(self, window: QWidget) -> None:
         super().__init__(window)
@@ -20,9 +20,11 @@ class DropHint(QLabel):
         self.hide()
 
     def show_over(self, over: bool) -> None:
-        """Cover the window, or uncover it."""
+        """Show it, or put it away."""
         if over:
-            margin = theme.unit(2)
-            self.setGeometry(self.window().rect().adjusted(margin, margin, -margin, -margin))
+            self.adjustSize()
+            room = self.window().rect()
+            left = room.center().x() - self.width() // 2
+            self.move(left, room.bottom() - theme.unit(8) - self.height())
             self.raise_()
         self.setVisible(over)

@@ -20,7 +20,7 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app import icons, theme
 from app.background import Background
-from app.thumbnails import has_end_of_jpeg
+from app.thumbnails import has_end_of_jpeg, on_white
 
 MOST = 4
 _KEPT = 400
@@ -66,7 +66,7 @@ def read_square(path: Path, side: int, cancelled: Callable[[], bool] = lambda: F
             Qt.TransformationMode.SmoothTransformation,
         )
     left, top = (image.width() - side) // 2, (image.height() - side) // 2
-    square = image.copy(QRect(left, top, side, side))
+    square = on_white(image.copy(QRect(left, top, side, side)))
     _cache[key] = square
     while len(_cache) > _KEPT:
         _cache.popitem(last=False)

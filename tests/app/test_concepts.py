@@ -73,6 +73,16 @@ def test_an_added_folder_is_counted(
     assert tab.summary.text() == "1 concept in use, 5 pictures"
 
 
+def test_a_caption_that_cannot_be_read_is_named(
+    tab: ConceptsTab, pictures: Path, counted: Callable[[], None]
+) -> None:
+    (pictures / "picture 1.txt").write_bytes(bytes(range(256)))
+    tab.add_folders([pictures])
+    counted()
+    said = card(tab, 0).trouble.text()
+    assert said.startswith("The caption of picture 1.png cannot be read: ")
+
+
 def test_a_folder_is_not_added_twice(
     tab: ConceptsTab, state: SettingsState, pictures: Path
 ) -> None:
@@ -167,6 +177,9 @@ def test_thumbnails_are_square_upright_and_never_fail(tmp_path: Path) -> None:
     upright = read_square(tmp_path / "turned.jpg", 40)
     assert upright.pixelColor(20, 2).green() > 150
     assert upright.pixelColor(20, 37).red() > 150
+    Image.new("RGBA", (50, 50), (255, 0, 0, 0)).save(tmp_path / "clear.png")
+    clear = read_square(tmp_path / "clear.png", 40)
+    assert clear.pixelColor(20, 20).name() == "#ffffff"
     (tmp_path / "broken.jpg").write_bytes(b"no picture")
     assert read_square(tmp_path / "broken.jpg", 40).isNull()
     assert read_square(tmp_path / "missing.jpg", 40).isNull()

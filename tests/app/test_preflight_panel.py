@@ -74,6 +74,12 @@ def test_it_tells_everything_with_its_numbers(checked: Window) -> None:
     assert panel.verdict.full_text().startswith("Can be trained; ")
     assert "7 pictures" in panel.needs.values["steps"].text()
     assert "about" in panel.needs.values["memory"].text()
+    assert [name.text() for name in panel.needs.findChildren(QLabel)][::2] == [
+        "Steps",
+        "Time",
+        "Memory",
+        "Disk",
+    ]
     assert "cache" in panel.needs.values["disk"].text()
     assert "not known" in panel.needs.values["time"].text()
     titles = [panel.table.horizontalHeaderItem(n).text() for n in range(panel.table.columnCount())]
