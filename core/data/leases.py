@@ -2,7 +2,9 @@
 
 Each running job holds a lease: a locked file that the operating system frees when the process
 ends in whatever way. While a job prepares, its lease protects all that was used since it began;
-afterwards it names its entries and protects those.
+afterwards it names its entries and protects those. Lines are only ever appended to a lease: the
+process, the moment it began (nanoseconds), the entries, an end mark. Without that it is one of a
+job that still prepares, or that a full disk has kept from naming them.
 """
 
 from __future__ import annotations
@@ -33,14 +35,11 @@ class Lease:
     held: lock.WorkerLock | None
 
     def name(self, keys: Iterable[str]) -> None:
-        """From now on protect these entries alone."""
+        """From now on protect these entries alone; to be called once."""
         if self.held is None:
             return
-        text = "".join(f"{key}\n" for key in sorted(keys)) + f"{_END}\n"
+        data = ("".join(f"{key}\n" for key in sorted(keys)) + f"{_END}\n").encode("ascii")
         with contextlib.suppress(OSError):
-            data = text.encode("ascii")
-            os.lseek(self.held.handle, 0, os.SEEK_SET)
-            os.ftruncate(self.held.handle, 0)
             while data:
                 data = data[os.write(self.held.handle, data) :]
 
@@ -64,6 +63,10 @@ def begin_lease(root: Path | None = None) -> Lease:
         held = lock.hold(path)
     except OSError:
         return Lease(None, None)
+    if held is not None:
+        with contextlib.suppress(OSError):
+            began = os.fstat(held.handle).st_mtime_ns
+            os.write(held.handle, f"{began}\n".encode("ascii"))
     return Lease(path, held)
 
 
@@ -108,7 +111,7 @@ def trim(limit_bytes: float, root: Path | None = None) -> CacheSize:
         entries = sorted(_entries(root), key=lambda entry: entry.used_ns)
         total = sum(entry.bytes for entry in entries)
         number, removed = len(entries), 0
-        claims = _claims(root) if total > limit_bytes else _Claims(frozenset(), None)
+        claims = _claims(root)
         for entry in entries:
             if total <= limit_bytes:
                 break
@@ -150,10 +153,19 @@ def _claims(root: Path) -> _Claims:
             with contextlib.suppress(OSError):
                 path.unlink()
         elif lines[-2:] == [_END, ""]:
-            keys.update(lines[:-2])
+            keys.update(lines[2:-2])
         else:
-            since = status.st_mtime_ns if since is None else min(since, status.st_mtime_ns)
+            began = _began(lines, status)
+            since = began if since is None else min(since, began)
     return _Claims(frozenset(keys), since)
+
+
+def _began(lines: list[str], status: os.stat_result) -> int:
+    # The second line is whole once there is something behind it, if only an empty third.
+    with contextlib.suppress(ValueError):
+        if len(lines) > 2:
+            return int(lines[1])
+    return status.st_mtime_ns
 
 
 def _entries(root: Path) -> Iterator[_Entry]:

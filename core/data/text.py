@@ -42,13 +42,20 @@ class TextStore:
         self._room = keep_bytes
         self._kept: OrderedDict[tuple[str, int], torch.Tensor] = OrderedDict()
         self._lengths: dict[str, int] = {}
-        self._used: set[str] = set()
         # On the CPU numbers must not depend on which other captions were encoded along with one.
         self._batch = 1 if on_cpu(model) else _GPU_BATCH
 
     def keys(self) -> set[str]:
-        """The cache entries that were read or written."""
-        return set(self._used)
+        """The cache entries that the store reads and writes: each lasting caption at its own
+        length, and at those of longer captions that may come into one batch with it."""
+        lengths = {self.length_of(caption) for caption in self._lasting}
+        lengths |= set(self._lengths.values())
+        return {
+            self._key(caption, length)
+            for caption in self._lasting
+            for length in lengths
+            if length >= self.length_of(caption)
+        }
 
     def __getitem__(self, captions: Sequence[str]) -> torch.Tensor:
         length = max(self.length_of(caption) for caption in captions)
@@ -104,9 +111,7 @@ class TextStore:
             self._room += oldest.numel() * oldest.element_size()
 
     def _key(self, caption: str, length: int) -> str:
-        key = text_key(caption, length, self._model.identity["text"])
-        self._used.add(key)
-        return key
+        return text_key(caption, length, self._model.identity["text"])
 
 
 def prepare_text(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -90,6 +91,39 @@ def test_a_prepared_job_keeps_what_it_named(root: Path) -> None:
     assert left(root) == {keys[0]}
     lease.end()
     assert not list((root / "leases").glob("*.lease"))
+
+
+def test_a_full_disk_that_keeps_a_job_from_naming_costs_it_nothing(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = fill(root, "a", "b", "c")
+    lease = begin_lease(root)
+    TensorCache(root / "latents").get(keys[1])
+    real, written = os.write, []
+
+    def full(handle: int, data: bytes) -> int:
+        if written:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written.append(real(handle, data[:70]))
+        return written[0]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        lease.name(keys)
+    assert written
+    trim(0, root)
+    assert left(root) == {keys[1]}
+    lease.end()
+
+
+def test_leases_of_dead_processes_go_also_while_there_is_room(root: Path) -> None:
+    keys = fill(root, "a")
+    dead = start(root, *keys)
+    dead.kill()
+    dead.communicate()
+    assert list((root / "leases").glob("*.lease"))
+    trim(1e9, root)
+    assert not list((root / "leases").glob("*.lease")) and left(root) == set(keys)
 
 
 _JOB = """

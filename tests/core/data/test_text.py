@@ -83,6 +83,16 @@ def test_lasting_captions_are_encoded_before_training_and_once(plan: Plan, job: 
     assert len(list(text_cache().folder.rglob("*.safetensors"))) == 6
 
 
+def test_what_later_batches_pad_anew_is_named_from_the_start(plan: Plan, job: Job) -> None:
+    """The cache's size limit must not touch it, though it is written during the training."""
+    store = _prepare(plan, job, FakeModel(), keep_bytes=0)
+    named = store.keys()
+    for batch in BATCHES:
+        store[batch]
+    on_disk = {path.stem for path in text_cache().folder.rglob("*.safetensors")}
+    assert len(on_disk) > 6 and on_disk <= named == store.keys()
+
+
 def test_shuffled_captions_leave_no_trace_on_disk(plan: Plan, job: Job) -> None:
     job.concepts[0].caption.shuffle = True
     job.concepts[0].caption.dropout = 0.1
