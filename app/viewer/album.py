@@ -87,6 +87,8 @@ class Album(QObject):
         self.filter = "all"
         self.direction = 1
         self._shown: list[Entry] = []
+        # Taken out; an undo brings them back to where they stood.
+        self._gone: dict[str, Entry] = {}
         self._current: Entry | None = None
 
     # --- asking --------------------------------------------------------------
@@ -222,6 +224,10 @@ class Album(QObject):
             self.moved.emit()
         self.listChanged.emit()
 
+    def forget_gone(self) -> None:
+        """Pictures that come back have to be measured anew: groups have other numbers now."""
+        self._gone.clear()
+
     def resort(self) -> None:
         """Order anew after the values that it goes by have changed."""
         self._rebuild(keep=self._current)
@@ -282,6 +288,9 @@ class Album(QObject):
         return next((e for e in map(self.at, order) if id(e) not in gone), None)
 
     def _put(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            if (before := self._gone.pop(entry.path, None)) is not None:
+                entry.take_measures(before)
         self.known.update((entry.path, entry) for entry in entries)
         fresh = [entry for entry in entries if matches(entry, self.filter)]
         key = sort_keys(self.order)
@@ -295,6 +304,7 @@ class Album(QObject):
     def _take(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
             self.known.pop(entry.path, None)
+            self._gone[entry.path] = entry
         if len(entries) > _MANY:
             gone = {id(entry) for entry in entries}
             self._shown = [entry for entry in self._shown if id(entry) not in gone]

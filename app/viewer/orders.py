@@ -79,6 +79,8 @@ class Orders(QObject):
         album = self._v.album
         for entry in album.known.values():
             _note_found(entry, found)
+        if found.kind == "similarity":
+            album.forget_gone()
         for number, group in enumerate(found.groups):
             for path in group:
                 member = album.known.get(path)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import Qt
 
 from app.viewer import commands
 from app.viewer.window import Viewer
@@ -368,6 +368,14 @@ def test_near_duplicates_stand_together_and_are_only_marked(
     press(viewer, K.Key_U)
     idle(viewer)
     assert read_notes(folder) == {}
+    viewer.album.go(1)
+    press(viewer, K.Key_Delete)
+    idle(viewer)
+    assert name(viewer) != "1.png"
+    press(viewer, K.Key_U)
+    idle(viewer)
+    # Back in its group, not behind all others.
+    assert (name(viewer), viewer.album.position) == ("1.png", 1)
 
 
 def test_dark_and_burnt_out_pictures_are_found(
@@ -445,7 +453,3 @@ def test_closing_waits_for_changes_under_way(
     gate.set()
     qtbot.waitUntil(lambda: closed == [True], timeout=20000)
     assert not (pictures / "pic 1.png").exists()
-
-
-def test_the_pointer_of_the_menu_is_on_the_screen(viewer: Viewer):
-    assert isinstance(viewer.menu_point("sort"), QPoint)
