@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.collector import Collector
+from app.collector import MOST_AT_ONCE, Collector
 
 
 class Cycle:
@@ -54,6 +54,22 @@ def test_a_busy_thread_does_not_collect(collector: Collector) -> None:
 def test_the_timer_collects(collector: Collector, qtbot: Any) -> None:
     allocate()
     qtbot.waitUntil(lambda: len(Cycle.gone) == 2000, timeout=20000)
+
+
+def test_very_much_is_put_off(collector: Collector) -> None:
+    kept = [[number] for number in range(2 * MOST_AT_ONCE)]
+    for _ in range(5):
+        Cycle()
+    before = gc.get_freeze_count()
+    assert collector.collect() == 0 and Cycle.gone == []
+    assert gc.get_freeze_count() >= before + len(kept)
+    # What comes later is not put off with it.
+    Cycle()
+    kept += [[number] for number in range(1000)]
+    collector.collect()
+    assert len(Cycle.gone) == 1
+    collector.collect_all()
+    assert len(Cycle.gone) == 6
 
 
 def test_stopping_gives_collection_back(qapp: Any) -> None:
