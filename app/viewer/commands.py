@@ -89,7 +89,7 @@ class Commands(QObject):
             "full_screen": self._toggle_full_screen,
             "rescan": self._rescan,
             "help": self._show_keys,
-            "menu": lambda: self.show_menu(self._v.menu_point("menu")),
+            "menu": lambda: self.show_menu(self._place_for("menu")),
             "leave": self._leave,
         }
         for count in range(6):
@@ -233,16 +233,19 @@ class Commands(QObject):
 
     def _sort_menu(self) -> None:
         menu = menus.sort_menu(self._v.album, self.orders.choose, self._v)
-        menus.show(menu, self._v.menu_point("sort"))
+        menus.show(menu, self._place_for("sort"))
 
     def _filter_menu(self) -> None:
         menu = menus.filter_menu(self._v.album, self.set_filter, self._v)
-        menus.show(menu, self._v.menu_point("filter"))
+        menus.show(menu, self._place_for("filter"))
 
     def set_filter(self, wanted: str) -> None:
         """Show only what matches."""
         self._v.album.set_filter(wanted)
         self._v.nav.compare(1)
+
+    def _place_for(self, name: str) -> QPoint:
+        return menus.place_for(self._v.bar.buttons.get(name), self._v)
 
     def filter_words(self) -> str:
         """The filter in use."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QColor, QIcon, QImage, QPixmap
 from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
@@ -14,9 +12,6 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QLineEdit,
-    QListView,
-    QListWidget,
-    QListWidgetItem,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -27,81 +22,7 @@ from app.i18n import counted
 from app.icons import icon
 from app.thumbnails import ThumbnailStore
 from app.viewer.source import Entry
-
-_ROLE = Qt.ItemDataRole.UserRole
-
-
-class _Thumbs(QListWidget):
-    """Pictures to look over, each with its name."""
-
-    def __init__(self, entries: Sequence[Entry], store: ThumbnailStore, checks: bool) -> None:
-        super().__init__()
-        self._store = store
-        self._edge = theme.unit(14)
-        self._items: dict[str, QListWidgetItem] = {}
-        self.setViewMode(QListView.ViewMode.IconMode)
-        self.setResizeMode(QListView.ResizeMode.Adjust)
-        self.setMovement(QListView.Movement.Static)
-        self.setUniformItemSizes(True)
-        self.setIconSize(QSize(self._edge, self._edge))
-        self.setGridSize(QSize(self._edge + theme.unit(5), self._edge + theme.unit(4)))
-        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        for entry in entries:
-            item = QListWidgetItem(self._icon(None), entry.name)
-            item.setData(_ROLE, entry)
-            item.setToolTip(entry.path)
-            if checks:
-                item.setCheckState(Qt.CheckState.Checked)
-            self.addItem(item)
-            self._items[entry.path] = item
-        store.ready.connect(self._arrived)
-        self.verticalScrollBar().valueChanged.connect(self._request)
-
-    def _icon(self, image: QImage | None) -> QIcon:
-        ratio = self.devicePixelRatioF()
-        pixmap = QPixmap(QSize(self._edge, self._edge) * ratio)
-        pixmap.fill(QColor(theme.colours().picture))
-        pixmap.setDevicePixelRatio(ratio)
-        if image is not None and not image.isNull():
-            from PySide6.QtCore import QRectF
-            from PySide6.QtGui import QPainter
-
-            size = image.size().scaled(self._edge, self._edge, Qt.AspectRatioMode.KeepAspectRatio)
-            target = QRectF(0, 0, size.width(), size.height())
-            target.moveCenter(QRectF(0, 0, self._edge, self._edge).center())
-            painter = QPainter(pixmap)
-            painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-            painter.drawImage(target, image)
-            painter.end()
-        return QIcon(pixmap)
-
-    def _request(self) -> None:
-        """Only for those on the screen."""
-        area = self.viewport().rect()
-        pixels = round(self._edge * self.devicePixelRatioF())
-        for number in range(self.count()):
-            item = self.item(number)
-            if self.visualItemRect(item).intersects(area):
-                path = Path(item.data(_ROLE).path)
-                image = self._store.peek(path, pixels)
-                if image is None:
-                    self._store.request(path, pixels, 10)
-                else:
-                    item.setIcon(self._icon(image))
-
-    def _arrived(self, path: object, image: object) -> None:
-        item = self._items.get(str(path))
-        if item is not None and isinstance(image, QImage):
-            item.setIcon(self._icon(image))
-
-    def showEvent(self, event: object) -> None:
-        super().showEvent(event)  # type: ignore[arg-type]
-        self._request()
-
-    def chosen(self) -> list[Entry]:
-        """The checked ones."""
-        items = (self.item(number) for number in range(self.count()))
-        return [i.data(_ROLE) for i in items if i.checkState() == Qt.CheckState.Checked]
+from app.viewer.thumbs import Thumbs
 
 
 class RejectedDialog(QDialog):
@@ -118,8 +39,8 @@ class RejectedDialog(QDialog):
             self.tr("Their captions and masks go with them. One undo brings all of them back.")
         )
         theme.set_role(advice, "muted")
-        self.list = _Thumbs(entries, store, checks=True)
-        self.list.itemChanged.connect(lambda _item: self._count())
+        self.list = Thumbs(entries, store, checks=True)
+        self.list.changed.connect(self._count)
         self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
         self.go = self.buttons.addButton("", QDialogButtonBox.ButtonRole.AcceptRole)
         theme.set_role(self.go, "primary")
@@ -136,7 +57,7 @@ class RejectedDialog(QDialog):
         self.resize(theme.em(110), theme.em(80))
 
     def _count(self) -> None:
-        number = len(self.list.chosen())
+        number = self.list.chosen_count()
         text = counted(self.tr("Move %n rejected picture(s) to trash", "", number), number)
         self.go.setText(text)
         self.go.setEnabled(number > 0)
@@ -181,7 +102,7 @@ class KeptDialog(QDialog):
         column.setSpacing(theme.unit(1))
         column.addWidget(headline)
         column.addWidget(advice)
-        column.addWidget(_Thumbs(entries, store, checks=False), 1)
+        column.addWidget(Thumbs(entries, store, checks=False), 1)
         column.addLayout(row)
         column.addWidget(buttons)
         self._check()

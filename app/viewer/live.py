@@ -35,6 +35,7 @@ class Folder(QObject):
         self.source = source
         self._background = Background(self)
         self._is_listed = False
+        self._is_scanning = self._is_due = False
         self._times: dict[str, int] = {}
         self._watcher: QFileSystemWatcher | None = None
         self._settle = QTimer(self)
@@ -51,6 +52,10 @@ class Folder(QObject):
 
     def rescan(self) -> None:
         """Look at the folder again."""
+        if self._is_scanning:
+            self._is_due = True  # to start anew each time would never end in a large folder
+            return
+        self._is_scanning = True
         source, tell = self.source, self.firstFound.emit
         is_first = not self._is_listed
 
@@ -62,7 +67,7 @@ class Folder(QObject):
         self._background.run(self, "scan", work, self._found)
 
     def soon(self) -> None:
-        """Look at the folder again when it has been quiet for a moment."""
+        """Look at the folder again in a moment, as a change seldom comes alone."""
         if not self._settle.isActive():
             self._settle.start()
 
@@ -85,6 +90,10 @@ class Folder(QObject):
         self._background.close()
 
     def _found(self, result: object) -> None:
+        self._is_scanning = False
+        if self._is_due:
+            self._is_due = False
+            self.soon()
         if isinstance(result, Exception):
             raise result
         listing: Listing
@@ -100,7 +109,8 @@ class Folder(QObject):
     def _watch(self, folders: list[str]) -> None:
         if self._watcher is None:
             self._watcher = QFileSystemWatcher(self)
-            self._watcher.directoryChanged.connect(self._settle.start)
+            # While a folder is being filled without a pause, it is read again and again.
+            self._watcher.directoryChanged.connect(lambda _folder: self.soon())
             self._watcher.fileChanged.connect(self.fileChanged)
         fresh = [f for f in folders if f not in self._watcher.directories()]
         if fresh:

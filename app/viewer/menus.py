@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from PySide6.QtCore import QCoreApplication, QPoint
-from PySide6.QtGui import QAction, QActionGroup
+from PySide6.QtGui import QAction, QActionGroup, QCursor
 from PySide6.QtWidgets import QMenu, QWidget
 
 from app import theme
@@ -28,6 +28,13 @@ def show(menu: QMenu, point: QPoint) -> None:
                     theme.darken(below)
     menu.exec(point)
     menu.deleteLater()
+
+
+def place_for(button: QWidget | None, window: QWidget) -> QPoint:
+    """Where a menu belongs: below its button when that is seen, else at the pointer."""
+    if button is not None and button.isVisible():
+        return button.mapToGlobal(QPoint(0, button.height()))
+    return QCursor.pos() if window.underMouse() else window.mapToGlobal(window.rect().center())
 
 
 def order_title(order: Order) -> str:

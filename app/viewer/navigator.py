@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import time
 
-from PySide6.QtCore import QObject, QSize, QTimer, Signal
+from PySide6.QtCore import QObject, QSize, QSizeF, QTimer, Signal
 
 from app.viewer.album import Album
 from app.viewer.canvas import Canvas
 from app.viewer.compare import Panes
-from app.viewer.decode import Picture, scales_while_decoding
+from app.viewer.decode import LARGE_PIXELS, Picture, scales_while_decoding
 from app.viewer.prefetch import LOW_EDGE, Loader, Request, Stage, around
 from app.viewer.source import Entry
 
@@ -206,8 +207,24 @@ class Navigator(QObject):
             requests.append(Request(path, Stage.SCREEN, box))
             picture = self._loader.best(path)
             if canvas.wants() == Stage.FULL and not (picture is not None and picture.is_whole):
-                requests.append(Request(path, Stage.FULL, None))
+                requests.append(Request(path, Stage.FULL, self._detail(canvas)))
         return requests
+
+    def _detail(self, canvas: Canvas) -> QSize | None:
+        """The size in which a zoomed picture is decoded; None for every pixel.
+
+        Drawing enormous pictures much smaller than they are takes longer than a frame, and
+        several of them would not fit into the memory.
+        """
+        picture = canvas.picture
+        if picture is None or picture.size.isEmpty():
+            return None
+        pixels = picture.size.width() * picture.size.height()
+        most = self._loader.budget // 4 // len(self._panes.canvases)
+        share = min(1.0, math.sqrt(most / pixels))
+        if pixels > LARGE_PIXELS and canvas.scale() <= 0.5:
+            share = min(share, 0.5)
+        return None if share == 1.0 else (QSizeF(picture.size) * share).toSize()
 
     def _for_later(self, entry: Entry, box: QSize) -> list[Request]:
         if self._held and self._is_costly(entry):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import enum
 import os
+import queue
 import sys
 import threading
 from collections import OrderedDict
@@ -41,7 +42,7 @@ class Stage(enum.IntEnum):
 
 @dataclass(frozen=True)
 class Request:
-    """A picture and how much of it is wanted; box: device pixels, None for FULL."""
+    """A picture and how much of it is wanted; box: device pixels, None for every pixel."""
 
     path: str
     stage: Stage
@@ -80,6 +81,12 @@ def around(
     order += [-n for n in range(2, behind + 1)]
     found = (position + direction * step for step in order)
     return [p for p in found if 0 <= p < count]
+
+
+def _drop(pictures: queue.SimpleQueue[Picture | None]) -> None:
+    """Let go of pictures, in a thread, until None comes."""
+    while pictures.get() is not None:
+        pass
 
 
 def _give_way() -> None:
@@ -125,10 +132,15 @@ class Loader(QObject):
         self._checks: dict[str, set[Version]] = {}
         self._closed = False
         self._done.connect(self._keep)
+        # Giving back the memory of a large picture takes many milliseconds.
+        self._dropped: queue.SimpleQueue[Picture | None] = queue.SimpleQueue()
         self._threads = [
             threading.Thread(target=self._work, name=f"decode-{n}", daemon=True)
             for n in range(threads or thread_count())
         ]
+        self._threads.append(
+            threading.Thread(target=_drop, args=(self._dropped,), name="drop", daemon=True)
+        )
         for thread in self._threads:
             thread.start()
 
@@ -222,9 +234,7 @@ class Loader(QObject):
         with self._lock:
             self._stale |= {request for request in self._working if request.path == path}
         for stage in Stage:
-            found = self._kept.pop((path, stage), None)
-            if found is not None:
-                self._bytes -= found[1].bytes
+            self._let_go((path, stage))
 
     def close(self) -> None:
         """Drop everything; a picture that is being decoded is finished by itself and not told.
@@ -236,9 +246,10 @@ class Loader(QObject):
             self._queue.clear()
             self._checks.clear()
             self._lock.notify_all()
+        for key in list(self._kept):
+            self._let_go(key)
+        self._dropped.put(None)
         end_later(self._threads)
-        self._kept.clear()
-        self._bytes = 0
 
     # --- in the threads ------------------------------------------------------
 
@@ -281,8 +292,10 @@ class Loader(QObject):
         if found is None:
             return False
         kept, picture = found
-        if request.box is None or picture.image.isNull() or picture.is_whole:
+        if picture.image.isNull() or picture.is_whole:
             return True
+        if request.box is None:
+            return False
         return kept.box == request.box or picture.image.size() == fitting(picture.size, request.box)
 
     def _keep(self, request: Request, picture: Picture) -> None:
@@ -294,9 +307,7 @@ class Loader(QObject):
                 self._queue.insert(0, request)
                 self._lock.notify()
                 return
-        before = self._kept.pop(request.key, None)
-        if before is not None:
-            self._bytes -= before[1].bytes
+        self._let_go(request.key)
         self._kept[request.key] = (request, picture)
         self._bytes += picture.bytes
         self._evict()
@@ -308,4 +319,10 @@ class Loader(QObject):
             if self._bytes <= self._budget:
                 return
             if key[0] not in self._pinned:
-                self._bytes -= self._kept.pop(key)[1].bytes
+                self._let_go(key)
+
+    def _let_go(self, key: tuple[str, Stage]) -> None:
+        found = self._kept.pop(key, None)
+        if found is not None:
+            self._bytes -= found[1].bytes
+            self._dropped.put(found[1])

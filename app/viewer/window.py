@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from PySide6.QtCore import QEvent, QPoint, QRectF, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import (
     QCloseEvent,
     QColor,
@@ -120,7 +120,8 @@ class Viewer(QWidget):
             side.setParent(self)
             side.clicked.connect(lambda _=False, c=way: self.commands.run(c))
         self.name_buttons()
-        self.resize(theme.em(160), theme.em(100))
+        room = self.screen().availableSize() * 0.9
+        self.resize(QSize(theme.em(160), theme.em(100)).boundedTo(room))
         self._usual = self.geometry()
 
     def _connect(self) -> None:
@@ -495,10 +496,3 @@ class Viewer(QWidget):
     def hideEvent(self, event: QHideEvent) -> None:
         # The window that this one belongs to takes it along without closing it.
         self.editor.save()
-
-    def menu_point(self, button: str) -> QPoint:
-        """Where a menu belongs: below its button when the mouse asked, else at the pointer."""
-        there = self.bar.buttons.get(button)
-        if there is not None and there.isVisible():
-            return there.mapToGlobal(QPoint(0, there.height()))
-        return QCursor.pos() if self.underMouse() else self.mapToGlobal(self.rect().center())

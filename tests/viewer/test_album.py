@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -163,3 +164,33 @@ def test_the_list_is_always_what_a_fresh_one_would_be(steps: list[tuple[str, int
         assert wanted <= set(shown)
         assert [e.key for e in album.entries()] == sorted(e.key for e in album.entries())
         assert (album.current is None) == (not shown)
+
+
+@pytest.mark.parametrize("wanted", ["all", "unmarked"])
+def test_many_changes_are_told_once(styled: object, qtbot: Any, wanted: str):
+    album = Album()
+    album.set_entries([entry(f"{number:03d}") for number in range(100)])
+    album.set_filter(wanted)
+    album.go(10)
+    told: list[str] = []
+    album.listChanged.connect(lambda: told.append("list"))
+    album.moved.connect(lambda: told.append("moved"))
+    album.entryChanged.connect(lambda _entry: told.append("entry"))
+    album.set_notes((one, Note(mark="reject")) for one in album.entries()[20:60])
+    assert told == ["list"]
+    assert len(album) == (100 if wanted == "all" else 60)
+    rejected = [one for one in album.known.values() if one.note.mark]
+    album.remove(*rejected)
+    assert told == ["list", "list"]
+    assert len(album) == 60 and album.position == 10
+    before = album.entries()
+    album.remove(*before[5:40])
+    assert told == ["list", "list", "moved", "list"]
+    assert album.current is before[40]
+    album.remove(*before[40:])
+    assert album.current is before[4]
+    album.add(*before[5:], *rejected)
+    assert album.entries() == sorted(
+        before if wanted != "all" else album.known.values(), key=lambda e: e.key
+    )
+    assert album.current is before[4]

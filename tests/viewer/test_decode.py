@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageCms
 from PySide6.QtCore import QSize
+from PySide6.QtGui import QColorSpace, QImage
 
 from app.viewer import decode
 from app.viewer.decode import Picture
@@ -185,3 +186,27 @@ def test_decoding_leaves_the_interpreter_to_the_window(tmp_path: Path):
             time.sleep(0.0005)
             ticks += 1
         assert ticks >= 10, name
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "1"])
+@pytest.mark.parametrize("profile", [b"", "adobe"])
+def test_converting_by_strips_changes_no_pixel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, profile: object
+):
+    noise = Image.merge("RGB", [Image.effect_noise((301, 203), 200) for _ in range(3)])
+    image = noise.convert(mode)
+    if mode == "RGBA":
+        image.putalpha(Image.linear_gradient("L").resize(image.size))
+    named = QColorSpace(QColorSpace.NamedColorSpace.AdobeRgb)
+    more = {"icc_profile": bytes(named.iccProfile().data())} if profile else {}
+    image.save(tmp_path / "a.png", **more)
+    whole = shown(tmp_path / "a.png", None).image
+    monkeypatch.setattr(decode, "_STRIP_PIXELS", 301 * 7)
+    strips = shown(tmp_path / "a.png", None).image
+    assert strips.format() == whole.format()
+    assert bytes(strips.constBits()) == bytes(whole.constBits())
+    if mode in ("RGB", "RGBA") and profile:
+        plain = QImage(str(tmp_path / "a.png")).convertToFormat(QImage.Format.Format_ARGB32)
+        expected = plain.convertedToColorSpace(QColorSpace(QColorSpace.NamedColorSpace.SRgb))
+        expected = expected.convertToFormat(strips.format())
+        assert bytes(strips.constBits()) == bytes(expected.constBits())

@@ -106,6 +106,16 @@ def test_the_menu_has_every_command(viewer: Viewer, painted: Wait):
     assert {keys.title(c) for c in keys.COMMANDS if c.name != "menu"} <= words
 
 
+def test_order_and_filter_are_chosen_from_menus(viewer: Viewer, pictures: Path, qtbot: Any):
+    def choose(text: str) -> Callable[[QMenu], None]:
+        return lambda menu: next(a for a in menu.actions() if text in a.text()).trigger()
+
+    in_menu(viewer, choose("other way"), lambda: viewer.bar.buttons["sort"].click())
+    assert viewer.album.at(0).name == "pic 12.png"
+    in_menu(viewer, choose("Without caption"), lambda: press(viewer, K.Key_Y, text="y"))
+    assert [entry.name for entry in viewer.album.entries()][:2] == ["pic 11.png", "pic 9.png"]
+
+
 def test_a_notch_of_a_mouse_wheel_is_a_picture_also_where_pixels_are_told(viewer: Viewer):
     canvas = viewer.panes.current
     turn(canvas, (0, -120), pixels=(0, -15))  # X11 does

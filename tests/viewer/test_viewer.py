@@ -244,6 +244,29 @@ def test_the_live_folder_keeps_the_place(viewer: Viewer, pictures: Path, qtbot: 
     assert viewer.album.position == 3
 
 
+def test_a_folder_that_is_filled_without_a_pause_is_shown_meanwhile(
+    viewer: Viewer, pictures: Path, qtbot: Any, idle: Wait
+):
+    idle(viewer)
+    enough = threading.Event()
+
+    def fill() -> None:
+        for number in range(100, 2000):
+            shutil.copy(pictures / "pic 9.png", pictures / f"pic {number}.png")
+            if enough.wait(0.05):
+                return
+
+    filling = threading.Thread(target=fill)
+    filling.start()
+    try:
+        qtbot.waitUntil(lambda: len(viewer.album) > 30, timeout=30000)
+        assert filling.is_alive()
+        assert name(viewer) == "pic 1.png"
+    finally:
+        enough.set()
+        filling.join()
+
+
 def test_a_picture_that_is_still_being_written_is_read_when_it_is_whole(
     viewer: Viewer, pictures: Path, qtbot: Any
 ):
