@@ -26,7 +26,7 @@ from PIL import Image, ImageFilter
 
 from core.config.concepts import ImageAugmentation
 from core.data.images import cut
-from core.data.seeds import stable_seed
+from core.data.seeds import seed_of_name, stable_seed
 from core.data.types import Placement
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def versions(settings: ImageAugmentation) -> int:
 def version_seed(picture: Path, version: int) -> tuple[int, int]:
     """The seed of a prepared version: by the picture's name, so that neither another folder, nor
     another run, nor pictures that join it make the others anew."""
-    return stable_seed(*picture.name.encode("utf-8", "surrogatepass")), version
+    return seed_of_name(picture.name), version
 
 
 def unchanged(placement: Placement) -> Variation:

@@ -22,7 +22,7 @@ from core.config.job import Job
 from core.data.augment import versions
 from core.data.captions import augment_caption, choose_caption, settled_caption
 from core.data.captions import lasting_captions as captions_that_last
-from core.data.seeds import stable_order, stable_seed
+from core.data.seeds import seed_of_name, stable_order, stable_seed
 from core.data.types import Batch, Bucket, Draw, Item, Pace, Plan
 
 # An SD1.x embedding takes 236 KB; more captions than these would fill a disk with what the
@@ -69,7 +69,8 @@ def epoch_batches(plan: Plan, job: Job, epoch: int) -> list[list[Batch]]:
 def validation_batches(plan: Plan, job: Job) -> list[Batch]:
     """Each item of plan.validation once, the same batches and captions every time.
 
-    Captions are the first alternatives, with nothing dropped or shuffled.
+    Captions are the first alternatives, with nothing dropped or shuffled; choices in them are drawn
+    by the picture's name, so that neither the seed nor pictures that join change what is measured.
     """
     in_bucket: dict[Bucket, list[Draw]] = defaultdict(list)
     for item in plan.validation:
@@ -77,7 +78,7 @@ def validation_batches(plan: Plan, job: Job) -> list[Batch]:
         caption = settled_caption(
             item.captions,
             concept.caption,
-            *(plan.pace.seed, _VALIDATION, item.id),
+            *(seed_of_name(item.path.name), _VALIDATION),
             trigger=concept.prompt.trigger,
             wildcards=plan.wildcards.get(item.concept, {}),
         )

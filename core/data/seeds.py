@@ -12,6 +12,11 @@ def stable_seed(*numbers: int) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 
+def seed_of_name(name: str) -> int:
+    """A seed from a file's name, as `stable_seed` gives from numbers."""
+    return stable_seed(*name.encode("utf-8", "surrogatepass"))
+
+
 def stable_order(count: int, *numbers: int) -> list[int]:
     """A permutation of range(count) drawn from `stable_seed(*numbers)`.
 

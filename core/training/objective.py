@@ -77,16 +77,17 @@ def timestep_weights(
     """Weight of each sample's loss, (B,), from alphas_cumprod at its timestep (B,).
 
     Min-SNR (arXiv 2303.09556): min(snr, gamma) / snr, over snr + 1 for v-prediction. Debiased
-    (arXiv 2310.08442): 1 / sqrt(snr), over snr + 1 for v. Both as weights of the mean squared
-    error of the model's own prediction.
+    (arXiv 2310.08442): 1 / sqrt(snr), over snr + 1 for v, with snr at most 1000. Both as weights
+    of the mean squared error of the model's own prediction.
     """
     if settings.weighting == "none":
         return torch.ones_like(alphas_cumprod)
     # A zero-terminal schedule has SNR 0 at its end; both formulas stay finite for v-prediction.
-    snr = (alphas_cumprod / (1 - alphas_cumprod).clamp_min(1e-12)).clamp(max=1000.0)
+    snr = alphas_cumprod / (1 - alphas_cumprod).clamp_min(1e-12)
     if settings.weighting == "min_snr":
         capped = snr.clamp(max=settings.min_snr_gamma)
         return capped / snr.clamp_min(1e-8) if prediction == "epsilon" else capped / (snr + 1)
+    snr = snr.clamp(max=1000.0)
     return 1 / snr.clamp_min(1e-8).sqrt() if prediction == "epsilon" else 1 / (snr + 1)
 
 

@@ -42,7 +42,7 @@ def test_noise_and_targets_equal_diffusers(alphas: torch.Tensor) -> None:
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
 def test_min_snr_and_debiased_weights(alphas: torch.Tensor, prediction) -> None:
-    at = torch.tensor([5, 100, 400, 700, 999])
+    at = torch.tensor([0, 5, 100, 400, 700, 999])
     a = alphas[at]
     snr = [float(x / (1 - x)) for x in a.double()]
     got = objective.timestep_weights(a, prediction, Loss(weighting="min_snr", min_snr_gamma=5))

@@ -197,6 +197,22 @@ def test_validation_is_never_trained_and_the_same_each_time() -> None:
         assert {draw.item.placement.bucket for draw in batch.draws} == {batch.bucket}
 
 
+def test_what_is_measured_depends_on_the_pictures_name_alone() -> None:
+    plan, job = _plan([40])
+    job.concepts[0].caption.choices = True
+    items = tuple(replace(item, captions=("{a|b|c|d}",)) for item in plan.items)
+
+    def captions(seed: int, first_id: int) -> dict[str, str]:
+        moved = tuple(replace(item, id=item.id + first_id) for item in items)
+        pace = replace(plan.pace, seed=seed)
+        batches = validation_batches(replace(plan, validation=moved, pace=pace), job)
+        return {draw.item.path.name: draw.caption for b in batches for draw in b.draws}
+
+    found = captions(0, 0)
+    assert found == captions(1, 0) == captions(0, 100)
+    assert set(found.values()) == {"a", "b", "c", "d"}
+
+
 def test_wildcards_are_those_of_the_plan() -> None:
     plan, job = _plan([4], [5.0])
     items = tuple(replace(item, captions=("zxc {__c__|x}, b",)) for item in plan.items)
