@@ -127,11 +127,12 @@ def counts_of(facts: Iterable[PictureFacts]) -> dict[str, int]:
 @dataclass(frozen=True)
 class Listing:
     """All pictures of the concept in natural order, with what was known of them before, and what
-    hindered the search. counts: as `counts_of`."""
+    hindered the search. counts: as `counts_of`; folders: where the pictures lie."""
 
     facts: dict[Path, PictureFacts] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+    folders: tuple[str, ...] = ()
 
 
 @dataclass
@@ -155,7 +156,8 @@ class FactsReader:
         before = {str(path): path for path in self.known}
         paths = [before.get(str(path), path) for path in scan.pictures]
         facts = {path: self.known.get(path) or PictureFacts(path) for path in paths}
-        listed(Listing(facts, counts_of(facts.values()), tuple(scan.problems)))
+        folders = tuple({os.path.dirname(path): None for path in scan.pictures})
+        listed(Listing(facts, counts_of(facts.values()), tuple(scan.problems), folders))
         batch: list[PictureFacts] = []
         told, first = time.monotonic(), True
         for number, path in enumerate(paths):
@@ -242,8 +244,3 @@ def with_text(
         no_caption=none,
         caption_problem="",
     )
-
-
-def single_ends(text: str) -> str:
-    """A text with every line end made a single line feed."""
-    return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -126,7 +126,7 @@ class PictureSource(QObject):
         wanted = {
             str(root),
             str(root.parent),
-            *list({str(path.parent) for path in listing.facts})[:_MOST_WATCHED],
+            *listing.folders[:_MOST_WATCHED],
         }
         there = set(self._watcher.directories())
         if gone := there - wanted:
