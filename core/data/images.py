@@ -113,6 +113,7 @@ def load_with_alpha(
             orientation = orientation_of(image, file)
             if at_least is not None and image.format in ("JPEG", "MPO"):
                 image.draft(None, at_least[::-1] if orientation >= 5 else at_least)
+            _scale_transparent_colour(image)
             image.load()
             flat, alpha = _flatten(image, background)
             turn = _TURNS.get(orientation)
@@ -288,6 +289,22 @@ def _check_size(size: tuple[int, int]) -> None:
 def _too_large(size: str = "far too many pixels") -> str:
     limit = MAX_PIXELS // 1_000_000
     return f"The file declares {size}, more than the limit of {limit} million; scale it down."
+
+
+# What Pillow multiplies the pixels of such PNG files by to make them 8 bits.
+_SHALLOW_GREY = {"L;2": 85, "L;4": 17}
+
+
+def _scale_transparent_colour(image: Image.Image) -> None:
+    """Bring a PNG's transparent colour to 8 bits, as Pillow does with its pixels only."""
+    colour = image.info.get("transparency")
+    if image.format != "PNG" or colour is None or not image.tile:
+        return
+    raw_mode = image.tile[0][3]
+    if isinstance(colour, int) and raw_mode in _SHALLOW_GREY:
+        image.info["transparency"] = colour * _SHALLOW_GREY[raw_mode] & 255
+    elif isinstance(colour, tuple) and raw_mode == "RGB;16B":
+        image.info["transparency"] = tuple(value >> 8 for value in colour)
 
 
 def _flatten(image: Image.Image, background: Color) -> tuple[Image.Image, Image.Image | None]:

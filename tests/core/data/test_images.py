@@ -142,15 +142,34 @@ def test_16_bit_grey_is_rescaled(folder: Path, kind: str) -> None:
 
 def test_16_bit_grey_with_transparent_value(folder: Path) -> None:
     raw = b"".join(b"\0" + struct.pack(">2H", 1000, 40000) for _ in range(2))
+    path = _png_with_colour(folder, (16, 0), raw, struct.pack(">H", 1000))
+    assert np.array(load_picture(path, (7, 8, 9)))[0].tolist() == [[7, 8, 9], [156, 156, 156]]
+
+
+@pytest.mark.parametrize(("bits", "row", "other"), [(2, 0b10_01_0000, 85), (4, 0x25, 85)])
+def test_shallow_grey_with_transparent_value(folder: Path, bits: int, row: int, other: int) -> None:
+    path = _png_with_colour(folder, (bits, 0), bytes([0, row]) * 2, struct.pack(">H", 2))
+    assert np.array(load_picture(path, (7, 8, 9)))[0].tolist() == [[7, 8, 9], [other] * 3]
+
+
+def test_16_bit_colour_with_transparent_value(folder: Path) -> None:
+    key, other = (1000, 2000, 60000), (40000, 514, 257)
+    raw = (b"\0" + struct.pack(">6H", *key, *other)) * 2
+    path = _png_with_colour(folder, (16, 2), raw, struct.pack(">3H", *key))
+    assert np.array(load_picture(path, (7, 8, 9)))[0].tolist() == [[7, 8, 9], [156, 2, 1]]
+
+
+def _png_with_colour(folder: Path, depth: tuple[int, int], raw: bytes, key: bytes) -> Path:
+    """A PNG of 2x2 with a transparent colour; depth: bits and colour type."""
     path = folder / "a.png"
     path.write_bytes(
         b"\x89PNG\r\n\x1a\n"
-        + _png_chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 2, 16, 0, 0, 0, 0))
-        + _png_chunk(b"tRNS", struct.pack(">H", 1000))
+        + _png_chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 2, *depth, 0, 0, 0))
+        + _png_chunk(b"tRNS", key)
         + _png_chunk(b"IDAT", zlib.compress(raw))
         + _png_chunk(b"IEND", b"")
     )
-    assert np.array(load_picture(path, (7, 8, 9)))[0].tolist() == [[7, 8, 9], [156, 156, 156]]
+    return path
 
 
 @pytest.mark.parametrize(
