@@ -25,6 +25,7 @@ from core.data.types import Placement
 
 if TYPE_CHECKING:
     import numpy as np
+    from PIL.ImageFile import ImageFile
 
 __all__ = [
     "MAX_PIXELS",
@@ -49,6 +50,8 @@ Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 Color = tuple[int, int, int]
 WHITE: Color = (255, 255, 255)
 
+# Fields of TIFF 6.0, section 8.
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANAR = 258, 262, 284
 _FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "TIFF", "GIF")
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -80,6 +83,7 @@ def picture_size(path: Path) -> tuple[int, int]:
         else:
             file.seek(0)
             image = Image.open(file, formats=_formats(start))
+            _check_layout(image)
             size, orientation = image.size, orientation_of(image, file)
         _check_size(size)
         return (size[1], size[0]) if orientation >= 5 else size
@@ -107,6 +111,7 @@ def load_with_alpha(
         if is_webp(start):
             check_webp_end(file, start)
         image = Image.open(file, formats=_formats(start))
+        _check_layout(image)
         _check_size(image.size)
         large = image.width * image.height > _LARGE_PIXELS
         with _one_large_at_a_time if large else contextlib.nullcontext():
@@ -249,6 +254,8 @@ def _what_else(path: Path) -> str:
         return "JPEG XL is not supported; convert the picture to PNG or JPEG."
     if start.startswith(b"8BPS"):
         return "The file is a Photoshop document; export it as PNG."
+    if start.startswith((b"II*\0", b"MM\0*")):
+        return "The file is a damaged TIFF, or one of a rare kind; save the picture as PNG."
     if start.startswith(_BEGINNINGS) or start[4:12] in _AVIF_BRANDS or _is_heif(start):
         return "The file is damaged; its header cannot be read."
     if not start.strip(b"\0"):
@@ -256,7 +263,7 @@ def _what_else(path: Path) -> str:
     return "The file is not a picture of a known format."
 
 
-_BEGINNINGS = (b"\xff\xd8", b"\x89PNG", b"RIFF", b"GIF8", b"BM", b"II*", b"MM\0*")
+_BEGINNINGS = (b"\xff\xd8", b"\x89PNG", b"RIFF", b"GIF8", b"BM")
 _AVIF_BRANDS = (b"ftypavif", b"ftypavis")
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
 
@@ -279,6 +286,25 @@ def _register_heif() -> bool:
     return True
 
 
+def _tiff_tag(image: Image.Image, number: int) -> object:
+    """A field of a TIFF file's first page; None where it is missing or the file is no TIFF."""
+    from PIL.TiffImagePlugin import TiffImageFile
+
+    return image.tag_v2.get(number) if isinstance(image, TiffImageFile) else None
+
+
+def _check_layout(image: Image.Image) -> None:
+    """Refuse what Pillow would decode to noise: it takes planes of 16-bit channels for 8-bit."""
+    if image.format != "TIFF" or _tiff_tag(image, _PLANAR) != 2:
+        return
+    bits = _tiff_tag(image, _BITS_PER_SAMPLE)
+    if isinstance(bits, tuple) and len(bits) > 1 and max(bits) > 8:
+        raise PictureError(
+            "The TIFF holds its 16-bit channels one after another, which cannot be read; save it "
+            "with interleaved channels, or as PNG."
+        )
+
+
 def _check_size(size: tuple[int, int]) -> None:
     if size[0] < 1 or size[1] < 1:
         raise PictureError("The file is damaged; it declares a size of zero.")
@@ -295,7 +321,7 @@ def _too_large(size: str = "far too many pixels") -> str:
 _SHALLOW_GREY = {"L;2": 85, "L;4": 17}
 
 
-def _scale_transparent_colour(image: Image.Image) -> None:
+def _scale_transparent_colour(image: ImageFile) -> None:
     """Bring a PNG's transparent colour to 8 bits, as Pillow does with its pixels only."""
     colour = image.info.get("transparency")
     if image.format != "PNG" or colour is None or not image.tile:
@@ -341,6 +367,8 @@ def _to_8_bit(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     bottom, top = _grey_range(image.mode, float(values.min()), float(values.max()))
     scaled = np.floor((values - bottom) * (255.0 / (top - bottom)) + 0.5)
     scaled = np.clip(scaled, 0, 255).astype(np.uint8)
+    if _tiff_tag(image, _PHOTOMETRIC) == 0:
+        scaled = 255 - scaled  # Pillow turns such negatives round in 8 bits only.
     alpha = None
     key = image.info.get("transparency")
     if isinstance(key, int):

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from core.data.buckets import make_buckets, place
-from core.data.images import load_picture, load_pixels, picture_size, to_pixels
+from core.data.images import PictureError, load_picture, load_pixels, picture_size, to_pixels
 
 # Pillow warns of broken metadata on its own.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -170,6 +170,51 @@ def _png_with_colour(folder: Path, depth: tuple[int, int], raw: bytes, key: byte
         + _png_chunk(b"IEND", b"")
     )
     return path
+
+
+def test_16_bit_negative_is_turned_round(folder: Path) -> None:
+    values = np.array([[[0], [257], [40000], [65535]]], dtype=np.uint16)
+    _write_tiff(folder / "a.tif", values, photometric=0)
+    assert np.array(load_picture(folder / "a.tif"))[0, :, 0].tolist() == [255, 254, 99, 0]
+
+
+@pytest.mark.parametrize("read", [load_picture, picture_size])
+def test_16_bit_planes_are_refused_by_name(folder: Path, read: Callable[[Path], object]) -> None:
+    """Pillow gives noise for them."""
+    path = folder / "a.tif"
+    values = np.arange(2 * 3 * 3, dtype=np.uint16).reshape(2, 3, 3) * 3000
+    _write_tiff(path, values, photometric=2)
+    assert np.array_equal(np.array(load_picture(path)), values >> 8)
+    _write_tiff(path, values, photometric=2, planar=2)
+    with pytest.raises(PictureError, match="channels one after another"):
+        read(path)
+
+
+def _write_tiff(path: Path, values: np.ndarray, photometric: int, planar: int = 1) -> None:
+    """An uncompressed TIFF of 16 bits from (height, width, channels), by TIFF 6.0."""
+    height, width, channels = values.shape
+    planes = values if planar == 1 else values.transpose(2, 0, 1)
+    data = planes.astype("<u2").tobytes()
+    strips = 1 if planar == 1 else channels
+    size = len(data) // strips
+    end = 8 + 2 + 10 * 12 + 4
+    bits, offsets, counts = end, end + 2 * channels, end + 2 * channels + 4 * strips
+    start = counts + 4 * strips
+    more = struct.pack(f"<{channels}H", *[16] * channels)
+    more += struct.pack(f"<{strips}I", *[start + number * size for number in range(strips)])
+    more += struct.pack(f"<{strips}I", *[size] * strips)
+    fields = [
+        *((256, 4, 1, width), (257, 4, 1, height)),
+        (258, 3, channels, 16 if channels == 1 else bits),
+        *((259, 3, 1, 1), (262, 3, 1, photometric)),
+        (273, 4, strips, start if strips == 1 else offsets),
+        *((277, 3, 1, channels), (278, 4, 1, height)),
+        (279, 4, strips, size if strips == 1 else counts),
+        (284, 3, 1, planar),
+    ]
+    head = b"II" + struct.pack("<HIH", 42, 8, len(fields))
+    head += b"".join(struct.pack("<HHII", *field) for field in fields) + bytes(4)
+    path.write_bytes(head + more + data)
 
 
 @pytest.mark.parametrize(
