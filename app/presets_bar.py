@@ -67,6 +67,8 @@ class PresetsBar(QWidget):
         row.setSpacing(theme.unit())
         for widget in (self.combo, self.save_button, self.save_as_button, self.menu_button):
             row.addWidget(widget)
+        for button in (self.save_button, self.save_as_button):
+            button.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         state.dirtyChanged.connect(lambda _: self.show_current())
         state.reloaded.connect(self.show_current)
         self.refresh()

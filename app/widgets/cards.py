@@ -124,14 +124,16 @@ class Card(QFrame):
     def _fill(self, menu: QMenu) -> None:
         menu.clear()
         self.extra_actions(menu)
-        for name, drawing, text in (
-            ("duplicate", "copy", self.tr("Duplicate")),
-            ("up", "arrow-up", self.tr("Move up")),
-            ("down", "arrow-down", self.tr("Move down")),
-            ("remove", "trash-2", self.tr("Remove")),
+        for name, drawing, text, keys in (
+            ("duplicate", "copy", self.tr("Duplicate"), "Ctrl+D"),
+            ("up", "arrow-up", self.tr("Move up"), self.tr("Alt+Up")),
+            ("down", "arrow-down", self.tr("Move down"), self.tr("Alt+Down")),
+            ("remove", "trash-2", self.tr("Remove"), self.tr("Del")),
         ):
             menu.addAction(
-                icon(drawing), text, lambda name=name: self.command.emit(self.index, name)
+                icon(drawing),
+                f"{text}\t{keys}",
+                lambda name=name: self.command.emit(self.index, name),
             )
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
@@ -157,6 +159,8 @@ class Card(QFrame):
             self.toggled.emit(self.index)
         elif key == Qt.Key.Key_Delete:
             self.command.emit(self.index, "remove")
+        elif key == Qt.Key.Key_D and event.modifiers() == Qt.KeyboardModifier.ControlModifier:
+            self.command.emit(self.index, "duplicate")
         elif alt and key in (Qt.Key.Key_Up, Qt.Key.Key_Down):
             self.command.emit(self.index, "up" if key == Qt.Key.Key_Up else "down")
         else:

@@ -135,6 +135,16 @@ def test_cards_are_switched_off_duplicated_moved_and_removed(
     tab.list.act(0, "down")
     assert [Path(c["path"]).name for c in state.get("concepts")] == ["cats", "robots", "cats"]
     card(tab, 0).setFocus()
+    qtbot.keyClick(card(tab, 0), Qt.Key.Key_D, Qt.KeyboardModifier.ControlModifier)
+    assert [Path(c["path"]).name for c in state.get("concepts")] == [
+        "cats",
+        "cats",
+        "robots",
+        "cats",
+    ]
+    card(tab, 0).setFocus()
+    qtbot.keyClick(card(tab, 0), Qt.Key.Key_Delete)
+    card(tab, 0).setFocus()
     qtbot.keyClick(card(tab, 0), Qt.Key.Key_Delete)
     assert [Path(c["path"]).name for c in state.get("concepts")] == ["robots", "cats"]
     state.undo()
