@@ -77,11 +77,14 @@ class PictureActions(QObject):
         if look is None:
             return
         files: dict[Path, str | None] = {}
+        before: dict[Path, str | None] = {}
         for picture, text in texts.items():
             facts, file = self.model.of(picture), caption_file_of(look.concept, picture)
             if facts is None or file is None or (facts.text == text and not facts.caption_problem):
                 continue
             files[file] = text.replace("\n", facts.newline)
+            if not facts.caption_problem:
+                before[file] = facts.text
             self.model.update([with_text(facts, text, look.concept)])
         if files:
             one = next(iter(texts)).name
@@ -89,7 +92,7 @@ class PictureActions(QObject):
             if len(files) > 1:
                 label = self.tr("Captions of %1 pictures").replace("%1", str(len(files)))
             self._being_written.append(texts)
-            self.changes.write_texts(files, label)
+            self.changes.write_texts(files, label, before)
 
     def _changed(self, outcome: Outcome) -> None:
         """Give a caption that could not be written back into its editor: it is not lost."""

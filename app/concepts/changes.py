@@ -52,9 +52,14 @@ class Changes(QObject):
         """Move pictures with all that belongs to them to the trash."""
         self._run("delete", lambda history: history.delete(pictures))
 
-    def write_texts(self, texts: Mapping[Path, str | None], label: str) -> None:
-        """Give caption files these texts; None removes one."""
-        self._run("write", lambda history: history.write_texts(texts, label))
+    def write_texts(
+        self,
+        texts: Mapping[Path, str | None],
+        label: str,
+        before: Mapping[Path, str | None],
+    ) -> None:
+        """Give caption files these texts; None removes one. before: the texts that were changed."""
+        self._run("write", lambda history: history.write_texts(texts, label, before=before))
 
     def mark(self, pictures: Sequence[Path], mark: Literal["", "keep", "reject"]) -> None:
         """Mark pictures `keep` or `reject`, or take the mark away."""

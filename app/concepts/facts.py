@@ -23,6 +23,7 @@ from core.data.captions import (
 )
 from core.data.images import PictureError, picture_size
 from core.data.scan import find_mask, scan_concept
+from core.data.textfile import single_ends
 from core.data.types import Placement
 from core.errors import Problem, Stopped
 

@@ -17,6 +17,7 @@ from PySide6.QtWidgets import (
 from app import theme
 from app.viewer.facts import FactReader, token_words
 from core.data.captions import caption_lines
+from core.data.textfile import single_ends
 
 _COUNT_MS = 150
 
@@ -24,11 +25,11 @@ _COUNT_MS = 150
 class CaptionEditor(QFrame):
     """A few lines of text with the count of tokens.
 
-    Signals: saved(path, text) when the text differs from what was there; left(steps) when the
-    editor was closed, or goes to another picture by that many steps.
+    Signals: saved(path, text, before) when the text differs from what was there; left(steps) when
+    the editor was closed, or goes to another picture by that many steps.
     """
 
-    saved = Signal(str, str)
+    saved = Signal(str, str, str)
     left = Signal(int)
 
     def __init__(self, facts: FactReader, parent: QWidget) -> None:
@@ -85,7 +86,7 @@ class CaptionEditor(QFrame):
         draft: what was typed before and is not in the file yet.
         """
         self._path, self._before = path, text
-        self.text.setPlainText(text if draft is None or problem else self._plain(draft))
+        self.text.setPlainText(text if draft is None or problem else single_ends(draft))
         self.text.setReadOnly(bool(problem))
         self._problem.setText(problem)
         self._problem.setVisible(bool(problem))
@@ -98,7 +99,7 @@ class CaptionEditor(QFrame):
 
     def is_changed(self) -> bool:
         """Whether the text differs from the file's."""
-        return not self.text.isReadOnly() and self.text.toPlainText() != self._plain(self._before)
+        return not self.text.isReadOnly() and self.text.toPlainText() != single_ends(self._before)
 
     def save(self) -> None:
         """Hand over the text if it was changed."""
@@ -106,8 +107,8 @@ class CaptionEditor(QFrame):
             text = self.text.toPlainText()
             if "\r\n" in self._before:
                 text = text.replace("\n", "\r\n")
-            self._before = text
-            self.saved.emit(self._path, text)
+            before, self._before = self._before, text if text.strip() else ""
+            self.saved.emit(self._path, text, before)
 
     def leave(self, steps: int = 0) -> None:
         """Close; what was not saved is dropped."""
@@ -117,10 +118,6 @@ class CaptionEditor(QFrame):
     def _save_and_leave(self) -> None:
         self.save()
         self.leave()
-
-    @staticmethod
-    def _plain(text: str) -> str:
-        return text.replace("\r\n", "\n").replace("\r", "\n")
 
     def _ask_count(self) -> None:
         text = self.text.toPlainText()

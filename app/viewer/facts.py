@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from PySide6.QtCore import QCoreApplication, QObject, Signal
 
@@ -126,15 +127,28 @@ class FactReader(QObject):
         self.background = Background(self)
         self._helper = Helper()
         self._kept: dict[str, Facts] = {}
+        # Captions that are being written.
+        self._taken: dict[str, str] = {}
 
     def get(self, path: str) -> Facts | None:
         """What was read already."""
-        return self._kept.get(path)
+        known, text = self._kept.get(path), self._taken.get(path)
+        if known is None or text is None:
+            return known
+        return replace(known, caption=text or None, tokens=None if text else 0)
 
     def ask(self, path: str, slot: int = 0) -> None:
         """Read the facts of a picture; a later question for the same slot replaces this one."""
         training = self.training
-        self._run(path, ("facts", slot), lambda: read_facts(path, training, self.count_tokens))
+
+        def keep(facts: Facts) -> None:
+            self._kept.pop(path, None)
+            self._kept[path] = facts
+            while len(self._kept) > self._KEPT:
+                self._kept.pop(next(iter(self._kept)))
+            self.found.emit(facts)
+
+        self._run(("facts", slot), lambda: read_facts(path, training, self.count_tokens), keep)
 
     def count_tokens(self, texts: list[str]) -> int | None:
         """Tokens of the longest text, None when they cannot be counted. Called in threads."""
@@ -151,36 +165,41 @@ class FactReader(QObject):
         if known is None or known.sharpness is not None:
             return
 
-        def work() -> Facts | None:
+        def work() -> dict[str, float] | None:
             try:
                 found = self._helper.ask({"do": "measure", "path": path})
             except HelperFailed as error:
                 _log.debug("%s was not measured: %s", path, error)
                 return None
-            wanted = ("sharpness", "brightness", "black", "white")
-            return replace(known, **{name: found[name] for name in wanted})
+            return {name: found[name] for name in ("sharpness", "brightness", "black", "white")}
 
-        self._run(path, ("measure", slot), work)
+        def keep(found: dict[str, float]) -> None:
+            # Other facts may have been read meanwhile, or are to be read anew.
+            if (facts := self._kept.get(path)) is not None:
+                self._kept[path] = replace(facts, **found)  # type: ignore[arg-type]
+                self.found.emit(self._kept[path])
+
+        self._run(("measure", slot), work, keep)
+
+    def take_caption(self, path: str, text: str) -> None:
+        """Tell this caption until `forget`; it is being written."""
+        self._taken[path] = text if text.strip() else ""
 
     def forget(self, path: str) -> None:
         """Read anew next time."""
         self._kept.pop(path, None)
+        self._taken.pop(path, None)
 
     def close(self) -> None:
         """Wait for what is being read."""
         self._helper.close()
         self.background.close()
 
-    def _run(self, path: str, key: object, work: Callable[[], Facts | None]) -> None:
-        def done(facts: Facts | Exception | None) -> None:
-            if isinstance(facts, Exception):
-                raise facts
-            if facts is None:
-                return
-            self._kept.pop(path, None)
-            self._kept[path] = facts
-            while len(self._kept) > self._KEPT:
-                self._kept.pop(next(iter(self._kept)))
-            self.found.emit(facts)
+    def _run(self, key: object, work: Callable[[], Any], keep: Callable[[Any], object]) -> None:
+        def done(result: object) -> None:
+            if isinstance(result, Exception):
+                raise result
+            if result is not None:
+                keep(result)
 
         self.background.run(self, key, lambda _cancelled: work(), done)

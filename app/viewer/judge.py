@@ -133,16 +133,21 @@ class Judge(QObject):
 
         self._run("move" if move else "copy", list(entries), words.format(target), take)
 
-    def write_caption(self, entry: Entry, text: str) -> None:
-        """Write a picture's caption; an empty one takes the file away."""
+    def write_caption(self, entry: Entry, text: str, before: str) -> None:
+        """Write a picture's caption; an empty one takes the file away.
+
+        before: the text that was changed; the file stays when it holds another one by now.
+        """
         self._album.set_captioned(entry, bool(text.strip()))
         label = self.tr("Caption of {0}").format(entry.name)
 
         def write(history: History, paths: list[Path]) -> Done | None:
             beside = caption_path(paths[0])
-            if not text.strip():
-                return history.write_texts({beside: None}, label) if beside else None
-            return history.write_texts({beside or paths[0].with_suffix(".txt"): text}, label)
+            if beside is None and not text.strip():
+                return None
+            file = beside or paths[0].with_suffix(".txt")
+            new = text if text.strip() else None
+            return history.write_texts({file: new}, label, before={file: before})
 
         words = self.tr("The caption of {0} is saved").format(entry.name)
         self._run("caption", [entry], words, write, text=text)

@@ -361,9 +361,10 @@ class Viewer(QWidget):
     def _turned(self, steps: int) -> None:
         self.nav.step(steps)
 
-    def _save_caption(self, path: str, text: str) -> None:
+    def _save_caption(self, path: str, text: str, before: str) -> None:
         entry = self.album.known.get(path) or entry_of(path, self.source)
-        self.judge.write_caption(entry, text)
+        self.facts.take_caption(path, text)
+        self.judge.write_caption(entry, text, before)
 
     # --- controls ------------------------------------------------------------
 

@@ -26,8 +26,13 @@ class Written(Protocol):
 class TextHistory(Protocol):
     """The part of core.culling.history.History that captions need."""
 
-    def write_texts(self, changes: Mapping[Path, str | None], label: str) -> Written:
-        """Write files (None removes one) as one step that `undo` takes back."""
+    def write_texts(
+        self, changes: Mapping[Path, str | None], label: str, *, before: Mapping[Path, str | None]
+    ) -> Written:
+        """Write files (None removes one) as one step that `undo` takes back.
+
+        before: what the files must still hold; others are left alone.
+        """
         ...
 
 
@@ -48,9 +53,11 @@ def apply_changes(
     each file whole or not at all, UTF-8 without mark.
     """
     texts, owners, problems = checked(changes, file_of)
+    seen = {change.picture: change.before for change in changes}
     if not texts:
         return Applied((), tuple(problems))
-    done = history.write_texts(texts, label)
+    before = {file: seen[picture] for file, picture in owners.items()}
+    done = history.write_texts(texts, label, before=before)
     # A history may name the same file by another path, such as that of a linked folder.
     there = {os.path.realpath(picture) for picture in done.pictures}
     written = tuple(p for p in owners.values() if os.path.realpath(p) in there)

@@ -161,14 +161,18 @@ class History:
         changes: Mapping[Path, str | None],
         label: str,
         progress: Progress | None = None,
+        before: Mapping[Path, str | None] | None = None,
     ) -> Done:
         """Write caption files as UTF-8 without byte order mark; None moves one to the trash.
 
-        Undo gives back the exact bytes. Done.pictures names the pictures beside the files.
+        before: the texts that were changed; a file that by now holds another one is left alone.
+        Which signs end its lines does not matter, nor whether an empty one is there. Undo gives
+        back the exact bytes. Done.pictures names the pictures beside the files.
         """
         with self._ready():
             own = {self._own([path])[0]: text for path, text in changes.items()}
-            plan = plan_texts(own, self._tag(), self._places)
+            known = {self._own([path])[0]: text for path, text in (before or {}).items()}
+            plan = plan_texts(own, known, self._tag(), self._places)
             return self._do("texts", label, plan, progress, exact_label=True)
 
     def rename(self, picture: Path, new_stem: str) -> Done:

@@ -16,6 +16,7 @@ from core.culling.places import Places, is_removal
 from core.culling.steps import Refused, Step, identity_of
 from core.culling.units import Unit, free_stem, units_of
 from core.culling.work import NoteChange, Work, respell
+from core.data.textfile import CaptionError, read_text, single_ends
 from core.errors import Problem
 
 _MAX_TEXT = 64 * 2**20
@@ -68,11 +69,15 @@ def plan_move(pictures: Iterable[Path], target: Path, tag: str, places: Places) 
     return _plan_transfer(pictures, target, tag, places)
 
 
-def plan_texts(changes: Mapping[Path, str | None], tag: str, places: Places) -> Plan:
-    """Works that write texts as UTF-8, or for None move their files into the trash."""
+def plan_texts(
+    changes: Mapping[Path, str | None], before: Mapping[Path, str | None], tag: str, places: Places
+) -> Plan:
+    """Works that write texts as UTF-8, or for None move their files into the trash; none for
+    files that do not hold the text that they have in `before`."""
     plan = Plan()
     for number, (path, text) in enumerate(changes.items()):
-        plan.add(path, partial(_text, path, text, f"{tag}-{number}", places))
+        make = partial(_text, path, text, f"{tag}-{number}", places)
+        plan.add(path, partial(_if_unchanged, path, before[path], make) if path in before else make)
     return plan
 
 
@@ -240,6 +245,22 @@ def _transfer(
         notes.append(_arriving(target, spelled(unit.folder / name).name, entry))
     pictures = tuple((None if places is None else path, spelled(path)) for path in unit.pictures)
     return Work(tuple(steps), tuple(notes), pictures)
+
+
+def _if_unchanged(path: Path, expected: str | None, make: Callable[[], Work | None]) -> Work | None:
+    # First, so that what changes between the two is seen when the work is done.
+    work = make()
+    if work is None:
+        return None
+    try:
+        now = read_text(path)
+    except FileNotFoundError:
+        now = ""
+    except CaptionError:
+        now = None
+    if now is None or single_ends(now) != single_ends(expected or ""):
+        raise Refused("was changed by another program", lost=True)
+    return work
 
 
 def _text(path: Path, text: str | None, tag: str, places: Places) -> Work | None:

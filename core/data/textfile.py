@@ -113,6 +113,11 @@ def without_surrogates(text: str) -> str:
     return _SURROGATE.sub("\ufffd", text)
 
 
+def single_ends(text: str) -> str:
+    """A text with every line end made a single line feed."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def _newline(text: str) -> str:
     ends = _LINE_END.findall(text) if "\r" in text else []
     return max(dict.fromkeys(ends), key=ends.count) if ends else "\n"

@@ -272,7 +272,7 @@ def test_a_read_only_folder_is_told(tools: CaptionTools, pictures, settle, capti
 def test_a_write_that_fails_is_told_and_the_text_stays(
     tools: CaptionTools, pictures, settle, caption, monkeypatch
 ):
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", "somewhere")
 
     changed = heard(tools.captionsChanged)

@@ -109,6 +109,32 @@ def test_old_encodings_become_utf_8_only_when_edited(room: Room, folder: Path, q
     assert (folder / "p 2.txt").read_bytes() == "wide".encode("utf-16")
 
 
+def test_a_caption_that_another_program_changed_is_not_overwritten(
+    room: Room, folder: Path, qtbot: Any
+) -> None:
+    caption = folder / "p 1.txt"
+    room.open(folder)
+    room.choose("p 1.png")
+    editor = room.edit()
+    caption.write_text("another program's")
+    qtbot.keyClicks(editor, " waving")
+    qtbot.keyClick(editor, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
+    room.until(lambda: room.facts("p 1.png").text == "another program's")
+    assert caption.read_text() == "another program's"
+    # What was typed is still there, and is kept when that is wanted after all.
+    room.until(
+        lambda: any(e.exact_text() == "a red robot waving" for e in editors(room) if e.isVisible())
+    )
+    (again,) = [e for e in editors(room) if e.isVisible()]
+    qtbot.keyClick(again, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
+    room.settle()
+    assert caption.read_text() == "a red robot waving"
+
+
+def editors(room: Room) -> list[CaptionEditor]:
+    return room.page.grid.findChildren(CaptionEditor)
+
+
 def test_copy_and_paste_captions(room: Room, folder: Path) -> None:
     room.open(folder)
     room.choose("p 1.png")

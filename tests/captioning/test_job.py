@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from core.captioning import batch
 from core.captioning.batch import apply_changes
 from core.captioning.files import beside, read_captions
 from core.captioning.job import Progress, compose, plan_captions, run_captions
@@ -170,6 +171,23 @@ def test_what_was_written_is_counted_also_where_much_failed(tmp_path: Path, monk
     changes = [Change(p, None, "x" if p is pictures[7] else "long") for p in pictures]
     applied = apply_changes(changes, History.open(tmp_path), "x")
     assert applied.pictures == (pictures[7],)
+
+
+def test_a_caption_changed_at_the_last_moment_is_left(pictures: list[Path], monkeypatch):
+    caption = pictures[0].with_suffix(".txt")
+    caption.write_text("looked at")
+    real = batch.checked
+
+    def interfere(*arguments: object) -> object:
+        found = real(*arguments)  # type: ignore[arg-type]
+        caption.write_text("another program's")
+        return found
+
+    monkeypatch.setattr(batch, "checked", interfere)
+    change = Change(pictures[0], "looked at", "made")
+    applied = apply_changes([change], History.open(pictures[0].parent), "x")
+    assert applied.pictures == () and "another program" in applied.problems[0].title
+    assert caption.read_text() == "another program's"
 
 
 def test_the_caption_file_is_the_one_that_is_there(pictures: list[Path]):

@@ -159,6 +159,24 @@ def test_a_text_changed_at_the_last_moment(
     assert tree(pictures) == {"a.png": b"content of a.png", "a.txt": b"another editor's"}
 
 
+def test_only_the_text_that_was_looked_at_is_changed(pictures: Path) -> None:
+    fill(pictures, "a.png b.png c.png d.png")
+    texts = {"a.txt": "mine\r\n猫".encode("utf-16"), "b.txt": b"another editor's", "d.txt": b"\0"}
+    for name, data in texts.items():
+        (pictures / name).write_bytes(data)
+    a, b, c, d = (pictures / f"{stem}.txt" for stem in "abcd")
+    history = History.open(pictures)
+    before = {a: "mine\n猫", b: "mine", c: "", d: "mine"}
+    done = history.write_texts({a: "new", b: "new", c: "new", d: None}, "Edit", before=before)
+    assert [problem.code for problem in done.problems] == ["file_gone", "file_gone"]
+    assert "b.txt was left alone: it was changed by another program" in done.problems[0].title
+    assert (a.read_bytes(), b.read_bytes(), c.read_bytes()) == (b"new", texts["b.txt"], b"new")
+    assert d.read_bytes() == texts["d.txt"]
+    assert history.write_texts({a: "new"}, "Edit", before={a: "older"}).problems == ()
+    history.undo()
+    assert a.read_bytes() == texts["a.txt"] and not c.exists()
+
+
 def test_a_copy_that_was_worked_on_is_not_taken_away(pictures: Path, tmp_path: Path) -> None:
     (a,) = fill(pictures, "a.png")
     history = History.open(pictures)

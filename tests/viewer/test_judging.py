@@ -260,6 +260,37 @@ def test_a_caption_that_cannot_be_written_is_not_lost(
     assert not viewer.judge.unwritten
 
 
+def test_a_caption_that_another_program_changed_is_not_overwritten(
+    viewer: Viewer, pictures: Path, idle: Wait, qtbot: Any
+):
+    caption = pictures / "pic 2.txt"
+
+    def edit(expected: str) -> None:
+        press(viewer, K.Key_E, text="e")
+        qtbot.waitUntil(viewer.editor.isVisible, timeout=20000)
+        assert viewer.editor.text.toPlainText() == expected
+
+    press(viewer, K.Key_Right)
+    edit("thing 2")
+    caption.write_text("another program's")
+    viewer.editor.text.setPlainText("mine")
+    qtbot.keyClick(viewer.editor.text, K.Key_Return, CONTROL)
+    idle(viewer)
+    assert "changed by another program" in viewer.notice.text
+    assert caption.read_text() == "another program's"
+    edit("mine")
+    qtbot.keyClick(viewer.editor.text, K.Key_Return, CONTROL)
+    # At once, before the file has been read again.
+    edit("mine")
+    viewer.editor.text.setPlainText("mine, and more")
+    qtbot.keyClick(viewer.editor.text, K.Key_Return, CONTROL)
+    idle(viewer)
+    assert caption.read_text() == "mine, and more"
+    press(viewer, K.Key_U, K.Key_U)
+    idle(viewer)
+    assert caption.read_text() == "another program's"
+
+
 def test_escape_leaves_the_caption_as_it_was(viewer: Viewer, pictures: Path, qtbot: Any):
     press(viewer, K.Key_Right)
     press(viewer, K.Key_Return)
