@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -134,8 +134,8 @@ def prepare_latents(
     at. batch_size: versions of a bucket encoded together; by default one on the CPU, where the
     numbers must not depend on which pictures were cached already, else as many as suit a GPU.
     Raises Stopped between pictures when asked to stop; what was encoded stays in the cache.
-    Raises UserError when a concept's folder has vanished, when no picture is left, or when
-    latents are not finite.
+    Raises UserError when a concept's folder has vanished, when no picture is left to learn, or
+    when latents are not finite.
     """
     cache = cache or latent_cache()
     encoder = Encoder(model, concepts)
@@ -158,10 +158,8 @@ def prepare_latents(
         digests.save()
     filling.finish()
     plan = without(plan, filling.bad)
-    measured = tuple(item for item in plan.validation if item.id not in filling.bad)
-    plan = replace(plan, validation=measured)
-    if not plan.items:
-        raise UserError(*[p for p in plan.problems if p.severity == "error"])
+    if errors := [p for p in plan.problems if p.severity == "error"]:
+        raise UserError(*errors)
     return store, plan
 
 

@@ -230,6 +230,21 @@ def test_no_picture_left_is_an_error(plan: Plan, events: Events) -> None:
     assert caught.value.problem.code == "no_pictures"
 
 
+def test_priors_alone_are_nothing_to_learn(
+    folder: Path, add_picture: AddPicture, make_job: MakeJob, events: Events
+) -> None:
+    broken = add_picture("broken.png", 90, 90, caption="x")
+    add_picture("prior/good.png", 90, 90, caption="x")
+    job = make_job()
+    job.concepts.append(Concept(path=str(folder / "prior"), kind="prior"))
+    broken.write_bytes(broken.read_bytes()[:-100])
+    plan = make_plan(job, bucket_step=8)
+    assert len(plan.items) == 2 and not plan.problems
+    with pytest.raises(UserError) as caught:
+        _prepare(plan, FakeModel(), events, concepts=job.concepts)
+    assert caught.value.problem.code == "no_train_pictures"
+
+
 def test_full_disk_warns_once_and_the_run_goes_on(
     plan: Plan, events: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
