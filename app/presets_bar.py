@@ -43,6 +43,7 @@ class PresetsBar(QWidget):
         self._presets: list[PresetInfo] = []
         self.combo = _Combo()
         self.combo.setMinimumWidth(theme.em(28))
+        self.combo.setMaximumWidth(theme.em(44))
         self.combo.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self.combo.setAccessibleName(self.tr("Preset"))
         self.combo.setPlaceholderText(self.tr("no preset"))
@@ -65,8 +66,10 @@ class PresetsBar(QWidget):
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(theme.unit())
-        for widget in (self.combo, self.save_button, self.save_as_button, self.menu_button):
+        row.addWidget(self.combo, 2)
+        for widget in (self.save_button, self.save_as_button, self.menu_button):
             row.addWidget(widget)
+        row.addStretch(1)
         for button in (self.save_button, self.save_as_button):
             button.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         state.dirtyChanged.connect(lambda _: self.show_current())

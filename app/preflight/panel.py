@@ -344,6 +344,10 @@ class ConceptTable(QTableWidget):
         self.setWordWrap(False)
         self.verticalHeader().hide()
         self.horizontalHeader().setHighlightSections(False)
+        # As far from the edge as the words below it.
+        self.horizontalHeader().setStyleSheet(
+            "QHeaderView::section { padding-left: 3px; padding-right: 3px; }"
+        )
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
