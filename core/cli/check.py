@@ -312,9 +312,9 @@ def _print_needs(report: Preflight) -> None:
         )
     if report.memory is not None:
         need = report.memory
-        where = "GPU memory" if need.on_gpu else "memory"
+        where = " on the GPU" if need.on_gpu else ""
         say(
-            f"Memory      about {human_size(need.total)} of {where}: base model "
+            f"Memory      about {human_size(need.total)}{where}: base model "
             f"{human_size(need.weights)}, LoRA and optimizer {human_size(need.lora)}, working "
             f"space {human_size(max(need.activations, need.sampling) + need.rest)}"
         )
@@ -327,6 +327,8 @@ def _print_needs(report: Preflight) -> None:
         if need_time.sampling:
             parts.append(f"samples {duration(need_time.sampling)}")
         say(f"Time        about {duration(need_time.total)}, {by}: {', '.join(parts)}")
+    elif report.base is not None:
+        say("Time        not known before the first run with this base model")
 
 
 def _verdict(found: _Found) -> str:

@@ -220,6 +220,7 @@ def test_everything_is_told_with_its_place(settings: list[str], mixed: Path) -> 
         assert problem.setting.startswith("concepts.0."), code
     assert of_code(result, "captions_missing")[0].title.startswith("3 of 9 pictures")
     assert of_code(result, "pictures_upscaled")[0].title.startswith("1 of 9 pictures")
+    assert all(problem.setting for problem in result.problems)  # each leads somewhere
     assert {Path(p.file).name for p in of_code(result, "picture_unreadable")} == {
         "cut.png",
         "page.png",
@@ -259,6 +260,30 @@ def test_masks_are_decoded_with_the_pictures(settings: list[str], tmp_path: Path
     assert left_out("concepts.0.mask.outside=0.1") == damaged
     # Another crop may show what is white.
     assert left_out("concepts.0.image.crop_jitter=0.5") == {**damaged, "2.png": "mask_black"}
+
+
+def test_transparency_that_leaves_nothing_is_told(settings: list[str], tmp_path: Path) -> None:
+    folder = tmp_path / "transparent"
+    for number in range(4):
+        drawn(folder / f"{number}.png", number).with_suffix(".txt").write_text("a thing")
+    for name, opaque in (("0.png", (0, 0, 0, 0)), ("1.png", (0, 0, 9, 9))):
+        picture = Image.open(folder / name).convert("RGBA")
+        alpha = Image.new("L", picture.size, 0)
+        alpha.paste(255, opaque)
+        picture.putalpha(alpha)
+        picture.save(folder / name)
+    own = [part for part in settings if part != "--set"]
+    own += [f"concepts.0.path={folder}", "concepts.0.mask.source=alpha"]
+
+    def trained(*more: str) -> set[str]:
+        result = preflight(build_job("demo", [*own, *more]).job, duplicates=True)
+        assert result.plan is not None
+        names = {item.path.name for item in result.plan.items}
+        assert len(of_code(result, "mask_black")) == 4 - len(names)
+        return names
+
+    assert trained() == {"1.png", "2.png", "3.png"}
+    assert len(trained("concepts.0.mask.outside=0.1")) == 4
 
 
 def test_the_base_models_own_tokenizer_counts(settings: list[str], mixed: Path) -> None:
