@@ -5,9 +5,10 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from pathlib import Path
+from random import Random
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -204,3 +205,42 @@ Culling.TestCase.settings = settings(
     suppress_health_check=list(HealthCheck),
 )
 TestCulling = Culling.TestCase
+
+
+@settings(max_examples=1, deadline=None)
+@given(st.randoms(use_true_random=True))
+def test_two_thousand_operations_in_a_row(chance: Random) -> None:
+    machine = Culling()
+    machine.begin()
+    try:
+        for step in range(2_000):
+            any_operation(machine, chance)
+            if step % 10 == 0:
+                machine.each_picture_is_there_once()
+    finally:
+        machine.teardown()
+
+
+def any_operation(machine: Culling, chance: Random) -> None:
+    """Do one thing; more is deleted, renamed and taken back than the rest."""
+    window, number = chance.randrange(2), chance.randrange(31)
+    match chance.randrange(20) if machine.has_pictures() else 19:
+        case 0 | 1 | 2:
+            machine.delete(window, number, chance.randint(1, 4))
+        case 3 | 4 | 5:
+            mark = chance.choice(["", "keep", "reject", None])
+            machine.mark(window, number, mark, chance.choice([None, 0, 5]))
+        case 6:
+            machine.focus(window, number, chance.random(), chance.random())
+        case 7:
+            machine.write_or_remove_caption(window, number, chance.choice([None, ""]))
+        case 8 | 9 | 10:
+            machine.rename(window, number, chance.choice(["a", "x", "été", "b"]))
+        case 11:
+            machine.gather(window, copy=False)
+        case 12:
+            machine.restart(window)
+        case 13 | 14:
+            machine.redo(window)
+        case _:
+            machine.undo(window)
