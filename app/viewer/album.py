@@ -278,7 +278,9 @@ class Album(QObject):
     # --- inside --------------------------------------------------------------
 
     def _rebuild(self, keep: Entry | None = None) -> None:
-        self._shown = [e for e in self.known.values() if e is keep or matches(e, self.filter)]
+        self._shown = list(self.known.values())
+        if self.filter != "all":
+            self._shown = [e for e in self._shown if e is keep or matches(e, self.filter)]
         self._shown.sort(key=sort_keys(self.order))
 
     def _nearest_besides(self, gone: set[int]) -> Entry | None:

@@ -97,6 +97,11 @@ class CaptionEditor(QFrame):
         self.raise_()
         self.text.setFocus()
 
+    def place(self, width: int, bottom: int) -> None:
+        """Lie in the middle of a window of `width` pixels, above `bottom`."""
+        own, height = min(width - theme.unit(4), theme.em(120)), theme.unit(18)
+        self.setGeometry((width - own) // 2, bottom - height - theme.unit(2), own, height)
+
     def is_changed(self) -> bool:
         """Whether the text differs from the file's."""
         return not self.text.isReadOnly() and self.text.toPlainText() != single_ends(self._before)

@@ -13,7 +13,7 @@ from PySide6.QtCore import QObject, Signal
 from app.i18n import counted
 from app.viewer.album import Album
 from app.viewer.notice import Notice
-from app.viewer.source import Entry, Listing, Source, entry_of
+from app.viewer.source import Entry, Listing, Source, entries_of
 from app.viewer.worker import FileWorker, Outcome
 from core.culling.history import Done, History
 from core.culling.notes import Mark
@@ -166,6 +166,8 @@ class Judge(QObject):
         """A scan's result without what it could not know yet about changes under way."""
         held = {path for path, done in self._pending.items() if listing.started <= done}
         self._pending = {path: self._pending[path] for path in held}
+        if not held:
+            return listing
         entries = []
         for entry in listing.entries:
             if entry.path in held:
@@ -223,11 +225,9 @@ class Judge(QObject):
         def work(history: History) -> Done | None:
             done = act(history)
             if done is not None:
-                for picture in done.pictures:
-                    if picture.exists():
-                        job.found.append(entry_of(str(picture), source))
-                    else:
-                        job.gone.append(str(picture))
+                there = {str(p): p.exists() for p in done.pictures}
+                job.found = entries_of([path for path in there if there[path]], source)
+                job.gone = [path for path in there if not there[path]]
             return done
 
         self.worker.run(kind, work, job)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject
@@ -77,15 +78,10 @@ class Orders(QObject):
 
     def _take(self, found: Found) -> None:
         album = self._v.album
-        for entry in album.known.values():
-            _note_found(entry, found)
         if found.kind == "similarity":
             album.forget_gone()
-        for number, group in enumerate(found.groups):
-            for path in group:
-                member = album.known.get(path)
-                if member is not None:
-                    member.group, member.suggested = number, path == group[0]
+            _note_groups(album.known, found.groups)
+        _note_found(album.known, found)
         if self._wanted is not None and kind_for(self._wanted[0]) == found.kind:
             order, is_reversed = self._wanted
             self._wanted = None
@@ -109,12 +105,27 @@ class Orders(QObject):
         v.notice.keep(words, v.tr("Reject all but the best"), self.reject_near_duplicates)
 
 
-def _note_found(entry: Entry, found: Found) -> None:
-    """Take over what a survey found out about one picture."""
-    if entry.path in found.files:
-        entry.mtime, entry.size = found.files[entry.path]
-    entry.pixels = found.pixels.get(entry.path, entry.pixels)
-    entry.sharpness = found.sharpness.get(entry.path, entry.sharpness)
-    entry.brightness = found.brightness.get(entry.path, entry.brightness)
-    if found.kind == "similarity":
+def _note_found(known: Mapping[str, Entry], found: Found) -> None:
+    """Take over what a survey found out about the pictures."""
+    for path, times in found.files.items():
+        if path in known:
+            known[path].mtime, known[path].size = times
+    for path, size in found.pixels.items():
+        if path in known:
+            known[path].pixels = size
+    for path, value in found.sharpness.items():
+        if path in known:
+            known[path].sharpness = value
+    for path, value in found.brightness.items():
+        if path in known:
+            known[path].brightness = value
+
+
+def _note_groups(known: Mapping[str, Entry], groups: Sequence[Sequence[str]]) -> None:
+    """Number the groups of near-duplicates; the first of each is the suggested one."""
+    for entry in known.values():
         entry.group, entry.suggested = -1, False
+    for number, group in enumerate(groups):
+        for path in group:
+            if path in known:
+                known[path].group, known[path].suggested = number, path == group[0]

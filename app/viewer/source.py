@@ -228,14 +228,19 @@ def _entries(
     return list(merge(*chunks, key=lambda entry: entry.key))
 
 
-def entry_of(path: str, source: Source, note: Note | None = None) -> Entry:
-    """A list entry for a picture that is there again or newly."""
-    folder, name = os.path.split(path)
-    stem = os.path.splitext(path)[0]
-    captioned = any(os.path.isfile(stem + suffix) for suffix in CAPTION_SUFFIXES)
-    if note is None:
-        note = read_notes(Path(folder)).get(name, NO_NOTE)
-    return Entry(path, folder, name, key_of(path, source), captioned, note)
+def entries_of(paths: Iterable[str], source: Source) -> list[Entry]:
+    """List entries for pictures that are there again or newly."""
+    notes: dict[str, dict[str, Note]] = {}
+    entries = []
+    for path in paths:
+        folder, name = os.path.split(path)
+        if folder not in notes:
+            notes[folder] = read_notes(Path(folder))
+        stem = os.path.splitext(path)[0]
+        captioned = any(os.path.isfile(stem + suffix) for suffix in CAPTION_SUFFIXES)
+        note = notes[folder].get(name, NO_NOTE)
+        entries.append(Entry(path, folder, name, key_of(path, source), captioned, note))
+    return entries
 
 
 def key_of(path: str, source: Source) -> str:

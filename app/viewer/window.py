@@ -43,10 +43,12 @@ from app.viewer.notice import Notice
 from app.viewer.overlays import Shown
 from app.viewer.prefetch import Loader, chosen_budget
 from app.viewer.quick import first_look
-from app.viewer.source import Entry, Listing, Source, Training, dropped, entry_of
+from app.viewer.source import Entry, Listing, Source, Training, dropped, entries_of
 from app.viewer.survey import Survey
 
 CONTROLS_MS = 2200
+# The first pictures come before what is found out about all of them.
+SURVEY_MS = 1000
 SWITCH_SECONDS = 0.0005
 
 
@@ -134,14 +136,14 @@ class Viewer(QWidget):
         self.facts.found.connect(self._facts_found)
         self.describer.maskReady.connect(self.panes.refresh)
         self.panes.painted.connect(lambda _n, path, stage: self.pictureShown.emit(path, stage))
-        self.panes.turned.connect(self._turned)
+        self.panes.turned.connect(self.nav.step)
         self.panes.activated.connect(lambda _index: self._show_place())
         self.panes.clicked.connect(self.commands.focus.set_at)
         self.panes.menuAsked.connect(self.commands.show_menu)
         self.panes.viewChanged.connect(self._show_place)
         self.panes.resized.connect(self._place_controls)
         self.strip.chosen.connect(self.album.go_to)
-        self.strip.turned.connect(self._turned)
+        self.strip.turned.connect(self.nav.step)
         self.bar.asked.connect(self.commands.run)
         self.bar.starsSet.connect(self.commands.set_stars)
         self.editor.saved.connect(self._save_caption)
@@ -239,8 +241,11 @@ class Viewer(QWidget):
         self.album.set_entries(self.judge.current_truth(listing).entries, start)
         self._problems(listing)
         self.in_use.look(self.source.root)
-        self.survey.start_quietly("files", list(self.album.known.values()))
+        QTimer.singleShot(SURVEY_MS, self, self._survey_files)
         self.listed.emit()
+
+    def _survey_files(self) -> None:
+        self.survey.start_quietly("files", list(self.album.known.values()))
 
     def _changed(self, listing: Listing) -> None:
         errors = [p for p in listing.problems if p.severity == "error"]
@@ -254,7 +259,7 @@ class Viewer(QWidget):
         self._gone = ""
         came, _went = self.album.merge(self.judge.current_truth(listing))
         if came:
-            self.survey.start_quietly("files", list(self.album.known.values()))
+            self._survey_files()
         if not self.judge.read_only:
             self._problems(listing)
         self.loader.check(entry.path for entry in self.nav.slots if entry is not None)
@@ -358,11 +363,8 @@ class Viewer(QWidget):
             if entry is not None and entry.path == path:
                 canvas.update()
 
-    def _turned(self, steps: int) -> None:
-        self.nav.step(steps)
-
     def _save_caption(self, path: str, text: str, before: str) -> None:
-        entry = self.album.known.get(path) or entry_of(path, self.source)
+        entry = self.album.known.get(path) or entries_of([path], self.source)[0]
         self.facts.take_caption(path, text)
         self.judge.write_caption(entry, text, before)
 
@@ -404,13 +406,7 @@ class Viewer(QWidget):
         self.sides[0].move(air, middle)
         self.sides[1].move(self.width() - self.sides[1].width() - air, middle)
         self.notice.place()
-        self._place_editor()
-
-    def _place_editor(self) -> None:
-        width = min(self.width() - theme.unit(4), theme.em(120))
-        height = theme.unit(18)
-        top = self.panes.height() - height - theme.unit(2)
-        self.editor.setGeometry((self.width() - width) // 2, top, width, height)
+        self.editor.place(self.width(), self.panes.height())
 
     # --- events --------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.viewer.album import Album
-from app.viewer.source import Entry, Listing, Source, entry_of, key_of, scan, sort_key
+from app.viewer.source import Entry, Listing, Source, entries_of, key_of, scan, sort_key
 from core.culling.notes import Note, change_notes
 from core.data.scan import natural_key, scan_folder
 
@@ -69,7 +69,7 @@ def test_chosen_pictures_keep_their_order(tmp_path: Path):
         (tmp_path / name).touch()
     source = Source.of_paths([tmp_path / "b.png", tmp_path / "a.png"])
     assert [e.name for e in scan(source).entries] == ["b.png", "a.png"]
-    assert entry_of(str(tmp_path / "a.png"), source).key == scan(source).entries[1].key
+    assert entries_of([str(tmp_path / "a.png")], source)[0].key == scan(source).entries[1].key
 
 
 def test_a_judged_picture_stays_until_one_has_left_it(album: Album):
