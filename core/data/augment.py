@@ -167,7 +167,12 @@ def change(
     pixels = _recoloured(np.array(part), variation)
     if mask is None:
         return pixels, None
-    return pixels, np.array(_part(mask, placement, variation, Image.Resampling.BILINEAR))
+    return pixels, np.array(covered(mask, placement, variation))
+
+
+def covered(mask: Image.Image, placement: Placement, variation: Variation) -> Image.Image:
+    """What of a mask comes to lie in the bucket, as `change` takes it."""
+    return _part(mask, placement, variation, Image.Resampling.BILINEAR)
 
 
 def vary(
