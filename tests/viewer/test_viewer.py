@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from PySide6.QtCore import QEvent, QMimeData, QPoint, QPointF, QSize, Qt, QTimer, QUrl
+from PySide6.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt, QTimer, QUrl
 from PySide6.QtGui import QCursor, QDropEvent, QImageReader, QMouseEvent, QWheelEvent
 from PySide6.QtWidgets import QApplication, QMenu
 
@@ -234,16 +234,6 @@ def test_in_compare_the_active_picture_is_deleted(
     assert shown[0] == "pic 1.png" and shown[1] == "pic 3.png"
 
 
-def test_the_live_folder_keeps_the_place(viewer: Viewer, pictures: Path, qtbot: Any, idle: Wait):
-    idle(viewer)
-    press(viewer, K.Key_Right, K.Key_Right)
-    shutil.copy(pictures / "pic 9.png", pictures / "pic 1b.png")
-    shutil.copy(pictures / "pic 9.png", pictures / "pic 20.png")
-    qtbot.waitUntil(lambda: len(viewer.album) == 14, timeout=20000)
-    assert name(viewer) == "pic 3.png"
-    assert viewer.album.position == 3
-
-
 def test_a_folder_that_is_filled_without_a_pause_is_shown_meanwhile(
     viewer: Viewer, pictures: Path, qtbot: Any, idle: Wait
 ):
@@ -265,64 +255,6 @@ def test_a_folder_that_is_filled_without_a_pause_is_shown_meanwhile(
     finally:
         enough.set()
         filling.join()
-
-
-def test_a_picture_that_is_still_being_written_is_read_when_it_is_whole(
-    viewer: Viewer, pictures: Path, qtbot: Any
-):
-    data = (pictures / "pic 5.png").read_bytes()
-    (pictures / "pic 0.png").write_bytes(data[:200])
-    qtbot.waitUntil(lambda: len(viewer.album) == 13, timeout=20000)
-    press(viewer, K.Key_Home)
-    canvas = viewer.panes.current
-    qtbot.waitUntil(lambda: canvas.picture is not None and bool(canvas.picture.problem))
-    (pictures / "pic 0.png").write_bytes(data)
-    qtbot.waitUntil(
-        lambda: canvas.picture is not None and not canvas.picture.problem, timeout=20000
-    )
-
-
-def test_a_removed_picture_is_shown_as_missing_and_skipped(
-    viewer: Viewer, pictures: Path, qtbot: Any, painted: Wait
-):
-    painted(viewer)
-    (pictures / "pic 1.png").unlink()
-    (pictures / "pic 3.png").unlink()
-    qtbot.waitUntil(lambda: len(viewer.album) == 11, timeout=20000)
-    assert viewer.notice.text == ""
-    current = viewer.album.current
-    assert current is not None and current.missing
-    press(viewer, K.Key_Right, K.Key_Right)
-    assert name(viewer) == "pic 4.png"
-    press(viewer, K.Key_Left, K.Key_Left)
-    assert name(viewer) == "pic 2.png"  # the missing one is passed by
-
-
-def test_a_picture_that_another_program_brings_back_is_shown(
-    viewer: Viewer, pictures: Path, qtbot: Any, painted: Wait
-):
-    painted(viewer)
-    aside = (pictures / "pic 1.png").rename(pictures.parent / "aside.png")
-    canvas = viewer.panes.current
-    qtbot.waitUntil(lambda: canvas.picture is not None and canvas.picture.missing, timeout=20000)
-    aside.rename(pictures / "pic 1.png")
-    qtbot.waitUntil(
-        lambda: canvas.picture is not None and not canvas.picture.missing, timeout=20000
-    )
-
-
-def test_a_picture_that_was_replaced_while_it_lay_ready_is_shown_as_it_is(
-    viewer: Viewer, pictures: Path, qtbot: Any
-):
-    path = pictures / "pic 2.png"
-    qtbot.waitUntil(lambda: viewer.loader.best(str(path)) is not None, timeout=20000)
-    Image.new("RGB", (64, 48)).save(path)
-    press(viewer, K.Key_Right)
-    canvas = viewer.panes.current
-    size = QSize(64, 48)
-    qtbot.waitUntil(
-        lambda: canvas.picture is not None and canvas.picture.size == size, timeout=20000
-    )
 
 
 def test_an_empty_folder_says_so_and_fills(
