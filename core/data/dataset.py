@@ -11,10 +11,11 @@ from pathlib import Path
 import torch
 
 from core.config.concepts import Concept
-from core.data.augment import Variation
+from core.data.augment import Variation, unchanged
 from core.data.cache import FileDigests, TensorCache, latent_cache
 from core.data.encoding import Encoder, Pixels, Prepared
 from core.data.images import PictureError
+from core.data.masks import unusable_masks
 from core.data.plan import NAMED_AT_MOST, unreadable_picture, without
 from core.data.plan_notes import black_mask, log_unnamed
 from core.data.preparing import Progress, reading_threads, warn
@@ -130,9 +131,10 @@ def prepare_latents(
     bad pictures. What is only measured is prepared too.
 
     Threads read and decode ahead while the VAE encodes. A picture that proves unusable costs a
-    warning event and its place in the plan. Pictures that each step changes anew are only looked
-    at. batch_size: versions of a bucket encoded together; by default one on the CPU, where the
-    numbers must not depend on which pictures were cached already, else as many as suit a GPU.
+    warning event and its place in the plan, also where each step changes it anew: such pictures
+    are decoded to see that they are whole. batch_size: versions of a bucket encoded together; by
+    default one on the CPU, where the numbers must not depend on which pictures were cached
+    already, else as many as suit a GPU.
     Raises Stopped between pictures when asked to stop; what was encoded stays in the cache.
     Raises UserError when a concept's folder has vanished, when no picture is left to learn, or
     when latents are not finite.
@@ -146,6 +148,8 @@ def prepare_latents(
     filling.batch_size = batch_size
 
     def read(one: _Work) -> _Read:
+        if not one.numbers:
+            return _look_at(one.item, encoder, concepts)
         return _read(one, digests, store, cache, encoder)
 
     work.sort(key=lambda w: (str(w.item.placement.bucket), w.item.id, w.numbers[:1]))
@@ -165,7 +169,7 @@ def prepare_latents(
 
 @dataclass(frozen=True)
 class _Work:
-    """What one thread reads at once: some versions of a picture; none to look at it only."""
+    """What one thread reads at once: some versions of a picture; none to see that it is whole."""
 
     item: Item
     numbers: tuple[int, ...]
@@ -194,10 +198,22 @@ class _Version:
 
 @dataclass
 class _Read:
-    """What a reading thread found out about a picture. failure: why it cannot be used."""
+    """What a reading thread found out about a picture. failure: why it cannot be read; problem:
+    what else keeps it from being learned."""
 
     versions: list[_Version] = field(default_factory=list)
     failure: str = ""
+    problem: Problem | None = None
+
+
+def _look_at(item: Item, encoder: Encoder, concepts: Sequence[Concept]) -> _Read:
+    try:
+        encoder.read(item, [unchanged(item.placement)])
+    except PictureError as error:
+        return _Read(failure=str(error))
+    if encoder.is_masked(item):
+        return _Read(problem=unusable_masks([item], concepts).get(item.id))
+    return _Read()
 
 
 def _read(
@@ -205,8 +221,6 @@ def _read(
 ) -> _Read:
     item = work.item
     try:
-        if not work.numbers:
-            encoder.check(item)
         found, missing = _Read(), list[tuple[_Version, Variation]]()
         # A mask that is black all over tells only when it is read.
         must_read = encoder.is_masked(item)
@@ -295,6 +309,8 @@ class _Filling:
             if gone := self.encoder.gone(item, result.failure):
                 raise UserError(gone)
             self._skip(item, unreadable_picture(item.path, result.failure, item.concept))
+        elif result.problem is not None:
+            self._skip(item, result.problem)
         if item.id in self.bad or not work.numbers:
             self.progress.add(len(work.numbers) or 1)
             return
