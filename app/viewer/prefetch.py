@@ -197,6 +197,7 @@ class Loader(QObject):
         with self._lock:
             self._queue = [r for r in wanted if r not in self._working]
             self._lock.notify_all()
+        self._evict()
 
     def add(self, request: Request) -> None:
         """Decode this too, after everything that is wanted now."""
@@ -206,6 +207,7 @@ class Loader(QObject):
             if request not in self._queue and request not in self._working:
                 self._queue.append(request)
                 self._lock.notify()
+        self._evict()
 
     def waiting(self) -> list[Request]:
         """What is not being decoded yet."""
@@ -314,12 +316,26 @@ class Loader(QObject):
         self.arrived.emit(request.path, int(request.stage))
 
     def _evict(self) -> None:
-        """Throw out the longest unused until the budget holds."""
+        """Throw out the longest unused until the budget holds what is kept and what comes."""
+        most = self._budget - self._coming()
         for key in list(self._kept):
-            if self._bytes <= self._budget:
+            if self._bytes <= most:
                 return
             if key[0] not in self._pinned:
                 self._let_go(key)
+
+    def _coming(self) -> int:
+        """Bytes that the pictures decoded now and next will take, as far as is known."""
+        with self._lock:
+            coming = [*self._working, *self._queue[: thread_count()]]
+        total = 0
+        for request in coming:
+            size = request.box
+            if size is None:
+                found = self._kept.get((request.path, Stage.SCREEN))
+                size = found[1].size if found is not None else QSize(0, 0)
+            total += size.width() * size.height() * 4
+        return total
 
     def _let_go(self, key: tuple[str, Stage]) -> None:
         found = self._kept.pop(key, None)

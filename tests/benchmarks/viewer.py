@@ -16,6 +16,7 @@ Every picture has a colour of its own in its middle, so that each step changes t
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import shutil
 import statistics
@@ -328,24 +329,36 @@ def measure_delete(folder: Path, _keys: int) -> None:
 
 
 def measure_memory(folder: Path, _keys: int) -> None:
-    """Memory for decoded pictures while 24-megapixel pictures are zoomed."""
+    """Memory while 24-megapixel pictures are zoomed, beside that of a viewer without pictures."""
     import psutil
 
-    jpeg = make(folder / "memory", (6000, 4000), 12, "jpg")
-    viewer = open_viewer(jpeg)
+    # Made in another process, whose memory does not count.
+    maker = multiprocessing.get_context("spawn").Process(
+        target=make, args=(folder / "memory", (6000, 4000), 12, "jpg")
+    )
+    maker.start()
+    maker.join()
+    (folder / "empty").mkdir()
+    viewer = open_viewer(folder / "empty", wait=False)
+    until(lambda: viewer.is_listed)
+    process(1.0)
     own = psutil.Process()
     before, kept, resident = own.memory_info().rss, 0, 0
+    close(viewer)
+    viewer = open_viewer(folder / "memory")
     for number in range(60):
         viewer.commands.run("next" if number % 12 < 11 else "first")
         if number % 3 == 0:
             viewer.commands.run("full")
-        process(0.3)
-        kept = max(kept, viewer.loader.bytes)
-        resident = max(resident, own.memory_info().rss)
+        for _ in range(10):
+            process(0.03)
+            kept = max(kept, viewer.loader.bytes)
+            resident = max(resident, own.memory_info().rss)
     print(
         f"memory: at most {kept / 2**20:.0f} MB of decoded pictures (budget "
-        f"{viewer.loader.budget / 2**20:.0f} MB), process {before / 2**20:.0f} MB before, "
-        f"{resident / 2**20:.0f} MB at most",
+        f"{viewer.loader.budget / 2**20:.0f} MB); the process took at most "
+        f"{(resident - before) / 2**20:.0f} MB more than the {before / 2**20:.0f} MB without "
+        "pictures",
         flush=True,
     )
     close(viewer)

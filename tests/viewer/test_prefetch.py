@@ -114,6 +114,20 @@ def test_the_budget_holds_and_the_screen_is_never_thrown_out(
     assert loader.get("n3", Stage.SCREEN) is None
 
 
+def test_what_is_being_decoded_counts_too(loader: Loader, decoder: Decoder, qtbot: Any):
+    whole = 4_000_000
+    loader.set_budget(whole + 5 * 40_000)
+    loader.want(screen(*"abcdefghij"))
+    qtbot.waitUntil(lambda: loader.get("j", Stage.SCREEN) is not None)
+    assert loader.bytes == 10 * 40_000
+    decoder.gate.clear()
+    loader.want([Request("j", Stage.FULL, None)], ["j"])
+    assert loader.bytes == 5 * 40_000
+    decoder.gate.set()
+    qtbot.waitUntil(lambda: loader.get("j", Stage.FULL) is not None)
+    assert loader.bytes == loader.budget
+
+
 def test_a_file_replaced_while_it_is_decoded_is_decoded_again(
     loader: Loader, decoder: Decoder, qtbot: Any
 ):

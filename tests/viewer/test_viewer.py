@@ -331,6 +331,36 @@ def test_a_hundred_megapixels_are_shown(
     assert picture.image.width() <= 800
 
 
+def test_enormous_pictures_are_decoded_no_larger_than_they_are_seen(
+    viewers: Callable[..., Viewer],
+    tmp_path: Path,
+    painted: Wait,
+    qtbot: Any,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    folder = tmp_path / "large"
+    folder.mkdir()
+    Image.effect_noise((3000, 2000), 40).save(folder / "large.png", compress_level=1)
+    monkeypatch.setattr("app.viewer.navigator.LARGE_PIXELS", 1_000_000)
+    viewer = viewers(folder)
+    viewer.loader.set_budget(12_000_000)  # a third of what every pixel takes, to keep it from that
+    painted(viewer)
+    canvas = viewer.panes.current
+
+    def width() -> int:
+        return 0 if canvas.picture is None else canvas.picture.image.width()
+
+    assert width() <= 800
+    canvas.zoom_to(0.45)
+    qtbot.waitUntil(lambda: width() == 1500, timeout=20000)
+    canvas.zoom_to(1.0)
+    qtbot.waitUntil(lambda: width() > 2000, timeout=20000)
+    assert width() < 3000  # the memory's limit
+    viewer.commands.set_memory(512)
+    qtbot.waitUntil(lambda: width() == 3000, timeout=20000)
+    assert canvas.scale() == 1.0
+
+
 def test_buttons_and_menu_reach_everything(viewer: Viewer, painted: Wait, qtbot: Any):
     painted(viewer)
     over = viewer.panes.current.mapToGlobal
