@@ -43,26 +43,26 @@ def caption_folder(
     shown = _Shown(as_json, dry_run, len(plan.pictures))
     spool = Spool(root, options)
     try:
-        with shown, _stopping(shown.note) as stop:
+        with shown, _stopping("captioned", shown.note) as stop:
             ended = run_captions(plan, options, shown.take, stop, spool=spool)
     except KeyboardInterrupt:
         ended = Ended("stopped")
-    written = True
+    written = DONE
     if not dry_run:
         label = f"Captions by {options.tagger or options.captioner}"
         written = _write(root, shown.changes, label, as_json)
-        if written:
+        if written == DONE:
             spool.clear()
         else:
             say("What was not written is kept: the same command writes it.", console=messages())
     elif not as_json:
         say(f"{_pictures_text(len(shown.changes))} would get a caption; nothing was written.")
     print_problems(ended.problems)
-    if ended.status == "finished" and not written:
-        return FAILED
+    if ended.status == "finished":
+        return written
     # Settings that cannot work are told by the worker, since only it loads the model.
     bad = any(problem.setting for problem in ended.problems)
-    return {"finished": DONE, "stopped": STOPPED, "failed": 2 if bad else FAILED}[ended.status]
+    return STOPPED if ended.status == "stopped" else 2 if bad else FAILED
 
 
 def show_tags(folder: Path, *, subfolders: bool, most: int, as_json: bool) -> int:
@@ -97,7 +97,7 @@ def replace_in_captions(
             say(f"- {change.before or ''}".rstrip("\r\n"), style="red")
             say(f"+ {change.after}".rstrip("\r\n"), style="green")
     if not dry_run:
-        return DONE if _write(root, changes, f"Replace {search.find}", as_json) else FAILED
+        return _write(root, changes, f"Replace {search.find}", as_json)
     if not as_json:
         say(f"{_pictures_text(len(changes))} would change; nothing was written.")
     return DONE
@@ -155,22 +155,26 @@ def _what(plan: CaptionPlan, pictures: int) -> str:
     return ", ".join(parts) + "."
 
 
-def _write(root: Path, changes: Sequence[Change], label: str, as_json: bool) -> bool:
-    """Write what was made and tell it; returns whether nothing was left out."""
+def _write(root: Path, changes: Sequence[Change], label: str, as_json: bool) -> int:
+    """Write what was made and tell it; returns the exit code. Ctrl-C leaves out the rest."""
     if not changes:
         if not as_json:
             say("Nothing to write.")
-        return True
+        return DONE
     from core.culling.history import History
 
-    applied = apply_changes(changes, History.open(root), label)
+    history = History.open(root)
+    with _stopping("written", lambda text: say(text, console=messages())) as stop:
+        applied = apply_changes(changes, history, label, stop=stop)
     print_problems(applied.problems)
     if not as_json:
         style = "bold green" if applied.pictures else ""
         say(f"Wrote the captions of {_pictures_text(len(applied.pictures))}.", style=style)
         if applied.pictures:
             say(f'Undo with: limner undo "{root}"')
-    return not applied.problems
+    if any(problem.code == "stopped" for problem in applied.problems):
+        return STOPPED
+    return FAILED if applied.problems else DONE
 
 
 def _json_line(change: Change) -> str:
@@ -240,8 +244,9 @@ class _Shown:
 
 
 @contextmanager
-def _stopping(note: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
-    """Turn Ctrl-C and SIGTERM into a stop; a second one is a KeyboardInterrupt."""
+def _stopping(done: str, note: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
+    """Turn Ctrl-C and SIGTERM into a stop that keeps what is `done`; a second one is a
+    KeyboardInterrupt."""
     asked: list[float] = []
 
     def on_signal(_number: int, _frame: Any) -> None:
@@ -251,7 +256,7 @@ def _stopping(note: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
         asked.append(now)
         if len(asked) > 1:
             raise KeyboardInterrupt
-        note("Stopping; what is captioned is kept.")
+        note(f"Stopping; what is {done} is kept.")
 
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, on_signal) for number in numbers]

@@ -67,9 +67,7 @@ class WritingHistory:
     def __init__(self) -> None:
         self.calls: list[tuple[dict[Path, str | None], str]] = []
 
-    def write_texts(
-        self, changes: Mapping[Path, str | None], label: str, *, before: Mapping[Path, str | None]
-    ) -> Done:
+    def write_texts(self, changes: Mapping[Path, str | None], label: str, *_more: object) -> Done:
         self.calls.append((dict(changes), label))
         for path, text in changes.items():
             assert text is not None

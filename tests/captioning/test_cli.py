@@ -15,7 +15,7 @@ import pytest
 
 from core.captioning import client
 from core.cli import main
-from core.culling import steps
+from core.culling import faults, steps
 from core.culling.history import History
 from core.worker.lineprocess import worker_environment
 
@@ -222,6 +222,28 @@ def test_replacing(limner, pictures: list[Path]):
     assert captions(pictures)[1] == OLD.replace("rain", "snow")
     History.open(folder).undo()
     assert captions(pictures)[1] == OLD
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_control_c_while_captions_are_written_leaves_the_rest(
+    limner, pictures: list[Path], monkeypatch
+):
+    for picture in pictures:
+        picture.with_suffix(".txt").write_text("rain")
+    once = iter([signal.SIGINT])
+
+    def interrupt(name: str) -> None:
+        if name == "text-written":
+            for number in once:
+                os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(faults, "hook", interrupt)
+    code, out, err = limner("replace", pictures[0].parent, "rain", "snow")
+    assert code == 130 and "Wrote the captions of 1 picture." in out
+    assert "Stopped after 1 of 4; the rest is as it was." in err
+    # Nothing goes on when the folder is opened again.
+    assert History.open(pictures[0].parent).recovered is None
+    assert captions(pictures) == ["snow", "rain", "rain", "rain"]
 
 
 def test_undo_takes_steps_back_one_by_one(limner, pictures: list[Path]):
