@@ -7,6 +7,7 @@ inside tells when the disk has damaged it. Entries are safetensors files.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -194,9 +195,11 @@ def _replace(path: Path, data: bytes) -> None:
 
 
 def _unwritable(folder: Path, error: OSError) -> Problem:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    todo = "make room on its disk" if full else "look at the folder and its permissions"
     return Problem(
         code="cache_unwritable",
-        title=f"The cache in {folder} cannot be written; make room on its disk.",
+        title=f"The cache in {folder} cannot be written; {todo}.",
         detail=f"{error.strerror or error}. Training goes on without the cache.",
         severity="warning",
         file=str(folder),

@@ -85,8 +85,17 @@ def test_full_disk_is_told_once_and_nothing_more_is_written(
     assert not cache.put(KEY, torch.ones(2))
     assert cache.problem is not None and cache.problem.code == "cache_unwritable"
     assert cache.problem.severity == "warning" and "No space left" in cache.problem.detail
+    assert "make room" in cache.problem.title
     assert not cache.put(content_key("b"), torch.ones(2))
     assert len(attempts) == 1
+
+
+def test_a_file_in_the_folders_place_is_told_as_such(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_bytes(b"mine")
+    cache = TensorCache(tmp_path / "cache")
+    assert not cache.put(KEY, torch.ones(2)) and cache.get(KEY) is None and not cache.has(KEY)
+    assert cache.problem is not None and "look at the folder" in cache.problem.title
+    assert (tmp_path / "cache").read_bytes() == b"mine"
 
 
 def test_failed_write_leaves_nothing_behind(
