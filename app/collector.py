@@ -44,7 +44,7 @@ class Collector(QObject):
         counts, limits = gc.get_count(), gc.get_threshold()
         for generation in (2, 1, 0):
             if counts[generation] > limits[generation]:
-                if counts[0] > MOST_AT_ONCE or (generation and _tracked(generation) > MOST_AT_ONCE):
+                if _is_much(generation):
                     gc.freeze()
                     self._put_off = True
                     return 0
@@ -74,6 +74,12 @@ class Collector(QObject):
             self.collect()
 
 
-def _tracked(generation: int) -> int:
-    """How many objects collecting a generation looks at."""
-    return sum(len(gc.get_objects(number)) for number in range(generation + 1))
+def _is_much(generation: int) -> bool:
+    """Whether collecting a generation looks at more than MOST_AT_ONCE objects."""
+    number = 0
+    for young in range(generation + 1):
+        # The counts do not tell: they go down when older objects go.
+        number += len(gc.get_objects(young))
+        if number > MOST_AT_ONCE:
+            return True
+    return False

@@ -452,6 +452,7 @@ QScrollBar::handle {{ background: {c.border_strong}; border-radius: {max(2, z.u 
 QScrollBar::handle:vertical {{ min-height: {z.u * 4}px; }}
 QScrollBar::handle:horizontal {{ min-width: {z.u * 4}px; }}
 QScrollBar::handle:hover {{ background: {c.muted}; }}
+QScrollBar::handle:disabled {{ background: transparent; }}
 QScrollBar::add-line, QScrollBar::sub-line {{ width: 0; height: 0; }}
 QScrollBar::add-page, QScrollBar::sub-page {{ background: transparent; }}
 QSplitter::handle {{ background: {c.border}; }}

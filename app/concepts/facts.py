@@ -108,9 +108,8 @@ Test = Callable[[PictureFacts], bool]
 
 FILTERS: dict[str, Test] = {
     "all": lambda one: True,
-    "no_caption": lambda one: (
-        one.no_caption and one.read and not (one.problem or one.caption_problem)
-    ),
+    # As pre-flight counts them: a caption that cannot be read is none.
+    "no_caption": lambda one: one.no_caption and one.read and not one.problem,
     "small": lambda one: one.small and not one.problem,
     "bad": lambda one: bool(one.problem or one.caption_problem),
     "duplicates": lambda one: one.group >= 0,

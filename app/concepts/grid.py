@@ -333,6 +333,7 @@ class PictureGrid(QAbstractItemView):
         lines = -(-len(self.pictures.shown()) // self._columns)
         bar, height = self.verticalScrollBar(), self.viewport().height()
         bar.setRange(0, max(0, lines * self._cell_height() - height))
+        bar.setEnabled(bar.maximum() > 0)  # its place stays, so that nothing moves
         bar.setPageStep(height)
         bar.setSingleStep(theme.unit(4))
         super().updateGeometries()

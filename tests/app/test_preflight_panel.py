@@ -115,27 +115,33 @@ def chosen_names(pictures: Any) -> list[str]:
     return [path.name for path in pictures.grid.selected()]
 
 
-def test_a_line_about_many_leads_to_all_of_them(checked: Window, qtbot: Any) -> None:
-    checked.check.problems.choose(row_of(checked, "captions_missing"))
-    page = checked.pages["concepts"]
-    assert isinstance(page, ConceptsTab)
-    pictures = page.card(0).pictures
-    assert pictures is not None
-    qtbot.waitUntil(lambda: pictures.model.filter_name() == "no_caption", timeout=10000)
-    assert [p.name for p in pictures.model.shown()] == [
+def test_a_line_about_many_leads_to_all_of_them(
+    complete: Window, pictures: Path, qtbot: Any
+) -> None:
+    (pictures / "picture 0.txt").write_bytes(bytes(range(256)))
+    complete.footer.check.click()
+    wait(complete, qtbot)
+    complete.check.problems.choose(row_of(complete, "captions_missing"))
+    tab = complete.pages["concepts"]
+    assert isinstance(tab, ConceptsTab)
+    page = tab.card(0).pictures
+    assert page is not None
+    qtbot.waitUntil(lambda: page.model.filter_name() == "no_caption", timeout=10000)
+    assert [p.name for p in page.model.shown()] == [
+        "picture 0.png",
         "picture 3.png",
         "picture 4.png",
         "twin.png",
     ]
-    assert chosen_names(pictures) == ["picture 3.png"]
-    checked.check.problems.choose(row_of(checked, "duplicates_exact"))
-    qtbot.waitUntil(lambda: pictures.model.filter_name() == "duplicates", timeout=10000)
-    assert set(chosen_names(pictures)) < {p.name for p in pictures.model.shown()}
-    assert {p.name for p in pictures.model.shown()} >= {"picture 1.png", "twin.png"}
+    assert chosen_names(page) == ["picture 0.png"]
+    complete.check.problems.choose(row_of(complete, "duplicates_exact"))
+    qtbot.waitUntil(lambda: page.model.filter_name() == "duplicates", timeout=10000)
+    assert set(chosen_names(page)) < {p.name for p in page.model.shown()}
+    assert {p.name for p in page.model.shown()} >= {"picture 1.png", "twin.png"}
     # A line about one picture shows it whatever is filtered.
-    checked.check.problems.choose(row_of(checked, "captions_long"))
-    qtbot.waitUntil(lambda: chosen_names(pictures) == ["long.png"], timeout=10000)
-    assert pictures.model.filter_name() == "all"
+    complete.check.problems.choose(row_of(complete, "captions_long"))
+    qtbot.waitUntil(lambda: chosen_names(page) == ["long.png"], timeout=10000)
+    assert page.model.filter_name() == "all"
 
 
 def test_a_broken_picture_is_told_with_its_reason_and_not_counted_again(
