@@ -30,6 +30,8 @@ __all__ = ["LatentStore", "TextStore", "prepare_latents", "prepare_text"]
 KEEP_BYTES = 2**30
 # So many versions of a picture are decoded at once; more of them wait in memory to be encoded.
 _VERSIONS_AT_ONCE = 4
+# How often a picture is read that another program is just writing.
+_ATTEMPTS = 3
 # Written while the next ones are encoded.
 _WRITTEN_BEHIND = 32
 
@@ -42,9 +44,12 @@ class LatentStore:
     `store[item_id]` gives the latents of version 0.
     """
 
-    def __init__(self, encoder: Encoder, cache: TensorCache, keep_bytes: int) -> None:
+    def __init__(
+        self, encoder: Encoder, cache: TensorCache, keep_bytes: int, digests: FileDigests
+    ) -> None:
         self.encoder = encoder
         self._cache = cache
+        self._digests = digests
         self._room = keep_bytes
         self._items: dict[int, Item] = {}
         self._keys: dict[int, dict[int, str]] = {}
@@ -69,13 +74,17 @@ class LatentStore:
         tensors = self._cache.get_all(key)
         prepared = self.encoder.fits(item, tensors) if tensors else None
         if prepared is None:
-            prepared = self._again(item, number)
-            self.add(item, number, key, prepared, on_disk=keep(self._cache, key, prepared))
+            prepared, same = self._again(item, number, key)
+            on_disk = same and keep(self._cache, key, prepared)
+            self.add(item, number, key, prepared, on_disk=on_disk)
         return prepared
 
-    def _again(self, item: Item, number: int) -> Prepared:
+    def _again(self, item: Item, number: int, key: str) -> tuple[Prepared, bool]:
+        """A version made anew, and whether its picture is what the key stands for."""
+        variation = self.encoder.variation(item, number)
         try:
-            pixels = self.encoder.read(item, [self.encoder.variation(item, number)])
+            pixels = self.encoder.read(item, [variation])
+            same = self.encoder.key_of(item, variation, self._digests) == key
         except PictureError as error:
             raise fail(
                 "picture_vanished",
@@ -83,7 +92,7 @@ class LatentStore:
                 detail=str(error),
                 file=str(item.path),
             ) from error
-        return self.encoder.encode([item], pixels)[0]
+        return self.encoder.encode([item], pixels)[0], same
 
     def discard(self, item_id: int) -> None:
         """Forget an item."""
@@ -141,8 +150,8 @@ def prepare_latents(
     """
     cache = cache or latent_cache()
     encoder = Encoder(model, concepts)
-    store = LatentStore(encoder, cache, keep_bytes)
     digests = FileDigests()
+    store = LatentStore(encoder, cache, keep_bytes, digests)
     work = [one for item in (*plan.items, *plan.validation) for one in _work_of(item, encoder)]
     filling = _Filling(store, cache, encoder, emit, total=sum(len(w.numbers) or 1 for w in work))
     filling.batch_size = batch_size
@@ -219,31 +228,46 @@ def _look_at(item: Item, encoder: Encoder, concepts: Sequence[Concept]) -> _Read
 def _read(
     work: _Work, digests: FileDigests, store: LatentStore, cache: TensorCache, encoder: Encoder
 ) -> _Read:
-    item = work.item
     try:
-        found, missing = _Read(), list[tuple[_Version, Variation]]()
-        # A mask that is black all over tells only when it is read.
-        must_read = encoder.is_masked(item)
-        for number in work.numbers:
-            variation = encoder.variation(item, number)
-            version = _Version(number, encoder.key_of(item, variation, digests))
-            found.versions.append(version)
-            if must_read or store.has_room():
-                tensors = cache.get_all(version.key)
-                version.prepared = encoder.fits(item, tensors) if tensors else None
-                if version.prepared is None:
-                    missing.append((version, variation))
-            elif not cache.has(version.key):
-                missing.append((version, variation))
-        if missing:
-            # Changes that come out alike give the same key.
-            alike = {version.key: variation for version, variation in missing}
-            pixels = dict(zip(alike, encoder.read(item, list(alike.values())), strict=True))
-            for version, _ in missing:
-                version.pixels = pixels[version.key]
-        return found
+        for _attempt in range(_ATTEMPTS):
+            found = _read_once(work, digests, store, cache, encoder)
+            if all(v.pixels is None or _is_still(v, work.item, digests, encoder) for v in found):
+                return _Read(found)
+        raise PictureError("The file changes while it is read.")
     except PictureError as error:
         return _Read(failure=str(error))
+
+
+def _is_still(version: _Version, item: Item, digests: FileDigests, encoder: Encoder) -> bool:
+    """Whether what was read is of the content that the version's key stands for."""
+    return encoder.key_of(item, encoder.variation(item, version.number), digests) == version.key
+
+
+def _read_once(
+    work: _Work, digests: FileDigests, store: LatentStore, cache: TensorCache, encoder: Encoder
+) -> list[_Version]:
+    item = work.item
+    found, missing = list[_Version](), list[tuple[_Version, Variation]]()
+    # A mask that is black all over tells only when it is read.
+    must_read = encoder.is_masked(item)
+    for number in work.numbers:
+        variation = encoder.variation(item, number)
+        version = _Version(number, encoder.key_of(item, variation, digests))
+        found.append(version)
+        if must_read or store.has_room():
+            tensors = cache.get_all(version.key)
+            version.prepared = encoder.fits(item, tensors) if tensors else None
+            if version.prepared is None:
+                missing.append((version, variation))
+        elif not cache.has(version.key):
+            missing.append((version, variation))
+    if missing:
+        # Changes that come out alike give the same key.
+        alike = {version.key: variation for version, variation in missing}
+        pixels = dict(zip(alike, encoder.read(item, list(alike.values())), strict=True))
+        for version, _ in missing:
+            version.pixels = pixels[version.key]
+    return found
 
 
 def _read_ahead(

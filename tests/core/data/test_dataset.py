@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,10 @@ from PIL import Image
 from core.config.concepts import Concept
 from core.config.job import Job
 from core.data import cache as cache_module
+from core.data.augment import Variation
 from core.data.cache import latent_cache
 from core.data.dataset import prepare_latents
+from core.data.encoding import Encoder, Pixels
 from core.data.images import load_pixels
 from core.data.plan import NAMED_AT_MOST, make_plan
 from core.data.types import Item, Plan
@@ -304,6 +307,62 @@ def test_entry_that_vanishes_during_the_run_is_made_again(plan: Plan, events: Ev
     with pytest.raises(UserError) as caught:
         store[5]
     assert caught.value.problem.code == "picture_vanished"
+
+
+def _repaint(path: Path, shade: int) -> None:
+    size = Image.open(path).size
+    Image.new("RGB", size, (shade, 99, 7)).save(path)
+
+
+def test_a_picture_that_is_replaced_while_it_is_read_leaves_no_stale_entry(
+    plan: Plan, events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    item, model, real = plan.items[0], FakeModel(), Encoder.read
+    before = item.path.read_bytes()
+
+    def slow(encoder: Encoder, read: Item, variations: Sequence[Variation]) -> list[Pixels]:
+        if read == item and item.path.read_bytes() == before:
+            _repaint(item.path, 200)
+        return real(encoder, read, variations)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Encoder, "read", slow)
+        store, _ = _prepare(plan, model, events)
+    assert torch.allclose(store[item.id], _expected(model, item), atol=1e-5)
+    item.path.write_bytes(before)
+    store, _ = _prepare(plan, model, events)
+    assert torch.allclose(store[item.id], _expected(model, item), atol=1e-5)
+    assert not events.warnings()
+
+
+def test_a_picture_that_never_stops_changing_costs_only_itself(
+    plan: Plan, events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    item, real, shades = plan.items[0], Encoder.read, count()
+
+    def changing(encoder: Encoder, read: Item, variations: Sequence[Variation]) -> list[Pixels]:
+        if read == item:
+            _repaint(item.path, next(shades))
+        return real(encoder, read, variations)
+
+    monkeypatch.setattr(Encoder, "read", changing)
+    store, less = _prepare(plan, FakeModel(), events)
+    assert len(store) == len(less.items) == 10 and item not in less.items
+    (warning,) = events.warnings()
+    assert warning.file == str(item.path) and "changes while" in warning.detail
+
+
+def test_an_entry_made_again_from_another_picture_is_not_kept(plan: Plan, events: Events) -> None:
+    item, model = plan.items[0], FakeModel()
+    store, _ = _prepare(plan, model, events, keep_bytes=0)
+    before = item.path.read_bytes()
+    for path in latent_cache().folder.rglob("*.safetensors"):
+        path.unlink()
+    _repaint(item.path, 30)
+    assert torch.allclose(store[item.id], _expected(model, item), atol=1e-5)
+    item.path.write_bytes(before)
+    store, _ = _prepare(plan, model, events)
+    assert torch.allclose(store[item.id], _expected(model, item), atol=1e-5)
 
 
 def test_nothing_is_written_beside_the_pictures(plan: Plan, events: Events, folder: Path) -> None:
