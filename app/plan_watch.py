@@ -135,6 +135,13 @@ class PlanWatch(QObject):
         on, until their files change."""
         self._bad |= {path: BadFile(reason, stamp_of(path)) for path, reason in reasons.items()}
 
+    def add_bad(self, path: Path, reason: str) -> None:
+        """A picture that could not be decoded when it was to be shown: plan without it."""
+        known = self._bad.get(path)
+        if known is None or known.stamp != stamp_of(path):
+            self.remember_bad({path: reason})
+            self.ask()
+
     def _start(self) -> None:
         self._number += 1
         number, file, bad = self._number, self._model.file, dict(self._bad)

@@ -155,6 +155,7 @@ class Window(QMainWindow):
         concepts = self.pages["concepts"]
         assert isinstance(concepts, ConceptsTab)
         concepts.demoRequested.connect(self.load_demo)
+        concepts.badPicture.connect(self.plan_watch.add_bad)
         self.header.level.chosen.connect(self.set_level)
         self.header.themeChosen.connect(self.set_theme)
         self.header.languageChosen.connect(self.set_language)

@@ -45,9 +45,11 @@ _SEEN_BY = ("training.resolution", "training.more_resolutions")
 
 
 class ConceptsTab(SettingsPage):
-    """The pictures to learn from. Signals: demoRequested()."""
+    """The pictures to learn from. Signals: demoRequested(); badPicture(path, reason) when one that
+    was to be shown cannot be decoded."""
 
     demoRequested = Signal()
+    badPicture = Signal(object, str)
 
     def __init__(
         self, state: SettingsState, scanner: ConceptScanner, model: BaseModelWatch | None = None
@@ -157,6 +159,7 @@ class ConceptsTab(SettingsPage):
 
         if self._thumbnails is None:
             self._thumbnails = ThumbnailStore(self)
+            self._thumbnails.failed.connect(self.badPicture)
         page = PicturesPage(self.background, self._thumbnails)
         page.revealed.connect(lambda: QTimer.singleShot(0, page, lambda: self._bring_tile(page)))
         return page

@@ -179,6 +179,27 @@ def test_a_broken_picture_is_told_with_its_reason_and_not_counted_again(
     assert planned() == 8
 
 
+def test_a_picture_that_cannot_be_shown_is_not_counted(
+    complete: Window, pictures: Path, qtbot: Any
+) -> None:
+    Image.effect_noise((200, 200), 90).save(pictures / "torn.png")
+    data = (pictures / "torn.png").read_bytes()
+    (pictures / "torn.png").write_bytes(data[: len(data) // 2])
+    tab = complete.pages["concepts"]
+    assert isinstance(tab, ConceptsTab)
+    tab.card(0).enter("pictures")
+
+    def left_out() -> bool:
+        forecast = complete.plan_watch.forecast
+        return forecast is not None and any(
+            problem.file == str(pictures / "torn.png") for problem in forecast.plan.problems
+        )
+
+    qtbot.waitUntil(left_out, timeout=20000)
+    assert complete.plan_watch.forecast is not None
+    assert len(complete.plan_watch.forecast.plan.items) == 7
+
+
 def test_a_click_on_a_line_and_on_its_buttons(checked: Window, qtbot: Any) -> None:
     problems = checked.check.problems
     row = row_of(checked, "captions_long")
