@@ -253,20 +253,25 @@ class Journal:
         return json.loads(self._bytes_at(*line))
 
     def _with_units(self, record: Raw, units: list[Raw]) -> Raw:
-        text = json.dumps(units, separators=(",", ":"))
-        if len(text) <= _INLINE_BYTES:
+        # One by one: encoding all at once would hold the interpreter, and the window with it.
+        lines = [json.dumps(unit, separators=(",", ":")) for unit in units]
+        if sum(map(len, lines)) <= _INLINE_BYTES:
             return {**record, "units": units}
         name = f"units-{record['id']}-{self._read_to}.json"
         # One of that name is from a run that was killed before its line was written.
         (self.folder / name).unlink(missing_ok=True)
-        write_new(self.folder / name, text.encode("ascii"))
+        write_new(self.folder / name, ("[\n" + ",\n".join(lines) + "\n]\n").encode("ascii"))
         sync_folder(self.folder)
         return {**record, "blob": name}
 
     def _units_of(self, record: Raw) -> list[Raw]:
         if "blob" not in record:
             return record["units"]
-        return json.loads((self.folder / record["blob"]).read_bytes())
+        with open(self.folder / record["blob"], "rb") as file:
+            lines = [line.rstrip(b",\n") for line in file]
+        if (lines[:1], lines[-1:]) != ([b"["], [b"]"]):
+            raise ValueError("the list of units has no beginning or no end")
+        return [json.loads(line) for line in lines[1:-1]]
 
     def _take(self, line: bytes, at: int) -> None:
         """Bring the stacks up to date with one line of the journal."""
