@@ -23,6 +23,8 @@ Edit = Callable[[str], str]
 _MOST_WORDS = 8
 _MOST_WORDS_ALONE = 3
 _SENTENCE_END = re.compile(r"\w{2,}[.!?](\s|$)|[。！？]")
+_STOP = re.compile(r"\b(\w{2,})([.!?])(?=\s+(.)|\s*$)")
+_ABBREVIATIONS = frozenset({"dr", "mr", "mrs", "ms", "st", "vs", "no", "jr", "sr", "prof", "feat"})
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,27 @@ def is_tag_list(line: str) -> bool:
     """Whether a line is a list of tags rather than a sentence.
 
     Tags are short and end with no full stop; a line without a comma is a tag when it has no more
-    than three words.
+    than three words. Names such as `dr. stone` and `love live! school idol project` are tags.
     """
     parts = split_tags(line)
-    if not parts or _SENTENCE_END.search(line):
+    if not parts or _has_sentence(line):
         return False
     most = _MOST_WORDS if "," in line else _MOST_WORDS_ALONE
     return all(len(part.split()) <= most for part in parts)
+
+
+def _has_sentence(line: str) -> bool:
+    """Whether a sentence ends in the line."""
+    if re.search("[。！？]", line):
+        return True
+    capital = line.lstrip()[:1].isupper()
+    for word, mark, following in _STOP.findall(line):
+        if mark == ".":
+            if word.casefold() not in _ABBREVIATIONS:
+                return True
+        elif following.isupper() or (capital and not following):
+            return True
+    return False
 
 
 def tags_of(text: str) -> list[str]:
