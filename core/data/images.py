@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from PIL import Image, ImageChops, ImageCms, UnidentifiedImageError
+from PIL import Image, ImageChops, ImageCms, PngImagePlugin, UnidentifiedImageError
 
 from core.data.headers import (
     HEAD_BYTES,
@@ -46,6 +46,8 @@ __all__ = [
 MAX_PIXELS = 400_000_000
 # Pillow raises its own error above twice this; up to there `_check_size` speaks.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+# Workflows and large profiles that are packed into a PNG are no damage, up to here no bomb either.
+PngImagePlugin.MAX_TEXT_CHUNK = 2**25
 
 Color = tuple[int, int, int]
 WHITE: Color = (255, 255, 255)

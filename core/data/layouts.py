@@ -67,7 +67,7 @@ def _look(folder: Path) -> _Look:
                 elif os.path.isdir(entry.path):
                     look.folders.append(entry.name)
     except (OSError, ValueError):
-        pass
+        pass  # whoever reads the concept's pictures tells
     look.folders.sort(key=natural_key)
     return look
 

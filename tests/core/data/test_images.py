@@ -128,6 +128,24 @@ def test_transparent_palette_and_transparent_colour(folder: Path) -> None:
     assert np.array(load_picture(folder / "a.gif"))[0].tolist() == [[255, 255, 255], [0, 0, 250]]
 
 
+@pytest.mark.parametrize("kind", [b"zTXt", b"iTXt", b"iCCP"])
+@pytest.mark.parametrize("behind", [False, True])
+def test_much_text_in_a_png_is_no_damage(folder: Path, kind: bytes, behind: bool) -> None:
+    packed = zlib.compress(b"workflow" * 400_000)
+    start = b"key\0\1\0\0\0" if kind == b"iTXt" else b"key\0\0"
+    text = _png_chunk(kind, start + packed)
+    pixels = _png_chunk(b"IDAT", zlib.compress(b"\0" + bytes(range(6))))
+    path = folder / "a.png"
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + _png_chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 1, 8, 2, 0, 0, 0))
+        + (pixels + text if behind else text + pixels)
+        + _png_chunk(b"IEND", b"")
+    )
+    assert picture_size(path) == (2, 1)
+    assert np.array(load_picture(path))[0].tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
 @pytest.mark.parametrize("kind", ["png", "tif", "tif big endian"])
 def test_16_bit_grey_is_rescaled(folder: Path, kind: str) -> None:
     values = np.linspace(0, 65535, 300).astype(np.uint16).reshape(10, 30)
