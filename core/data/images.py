@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import warnings
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -48,6 +49,8 @@ MAX_PIXELS = 400_000_000
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 # Workflows and large profiles that are packed into a PNG are no damage, up to here no bomb either.
 PngImagePlugin.MAX_TEXT_CHUNK = 2**25
+# They name no file, and people cannot mend what they say; what matters comes as an error as well.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 Color = tuple[int, int, int]
 WHITE: Color = (255, 255, 255)

@@ -396,3 +396,16 @@ def test_an_empty_folder_cannot_be_used(tmp_path: Path, limner: Any) -> None:
     done = limner("check", str(tmp_path / "empty"))
     assert done.returncode == 2
     assert "has no pictures" in done.stderr
+
+
+def test_only_our_own_words_about_damaged_pictures_are_shown(tmp_path: Path, limner: Any) -> None:
+    """Pillow warns of broken EXIF and TIFF with its own file and line."""
+    folder = tmp_path / "damaged"
+    folder.mkdir()
+    drawn(folder / "good.png", 1)
+    Image.effect_noise((90, 60), 40).save(folder / "cut.tif", compression="tiff_lzw")
+    data = (folder / "cut.tif").read_bytes()
+    (folder / "cut.tif").write_bytes(data[: len(data) * 2 // 3])
+    done = limner("check", str(folder))
+    assert done.returncode == 0 and "cut.tif cannot be used" in done.stderr
+    assert "PIL" not in done.stderr and "UserWarning" not in done.stderr
