@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ def caption_folder(
     """Caption the pictures of a folder; returns the exit code. Ctrl-C keeps what is done."""
     root, pictures = _pictures(folder, subfolders)
     plan = plan_captions(pictures, options)
+    if not dry_run:
+        _check_writable({picture.parent for picture in plan.pictures})
     print_problems(plan.problems)
     if not as_json:
         say(_what(plan, len(pictures)))
@@ -136,6 +139,18 @@ def _pictures(folder: Path, subfolders: bool) -> tuple[Path, list[Path]]:
             file=str(root),
         )
     return root, scan.pictures
+
+
+def _check_writable(folders: Iterable[Path]) -> None:
+    """Raise UserError before a model works for hours on captions that nobody could keep."""
+    for folder in sorted(folders):
+        if not os.access(folder, os.W_OK):
+            raise fail(
+                "folder_read_only",
+                f"The folder {folder} may not be written, so its captions could not be kept; "
+                "change its permissions, or look at the captions with --dry-run.",
+                file=str(folder),
+            )
 
 
 def _read(pictures: Sequence[Path]) -> CaptionSet:

@@ -127,6 +127,22 @@ def test_captions_that_cannot_be_written_are_kept_for_the_next_time(
     assert captions(pictures) == [SURE, OLD, SURE, SURE]
 
 
+def test_a_folder_that_may_not_be_written_is_told_before_the_model_works(
+    limner, sure_tagger: Path, pictures: list[Path], monkeypatch
+):
+    folder = pictures[0].parent
+    real = os.access
+
+    def read_only(path: Path, mode: int) -> bool:
+        return real(path, mode) and not (mode == os.W_OK and Path(path) == folder)
+
+    monkeypatch.setattr(os, "access", read_only)
+    code, out, err = limner("caption", folder, "--tagger", sure_tagger)
+    assert code == 2 and out == "" and "may not be written" in err
+    code, out, _ = limner("caption", folder, "--tagger", sure_tagger, "--dry-run")
+    assert code == 0 and f"bild 0.png: {SURE}" in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
