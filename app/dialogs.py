@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QCoreApplication
+from PySide6.QtCore import QCoreApplication, QSize
 from PySide6.QtWidgets import QInputDialog, QMessageBox, QWidget
 
 from app.i18n import counted
@@ -34,6 +34,14 @@ def ask(
             box.setEscapeButton(button)
     box.exec()
     return buttons.get(box.clickedButton(), "")  # type: ignore[call-overload]
+
+
+def give_room(window: QWidget, wanted: QSize) -> None:
+    """Size a window with a list or table, but never larger than the screen.
+
+    Left alone, Qt gives it two thirds of the screen at most, which on a small one leaves two rows.
+    """
+    window.resize(wanted.boundedTo(window.screen().availableSize() * 0.92))
 
 
 def ask_name(parent: QWidget, title: str, label: str, before: str = "") -> str | None:

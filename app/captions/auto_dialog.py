@@ -21,8 +21,9 @@ from PySide6.QtWidgets import (
 from app import prefs, theme
 from app.captions.auto_fields import OptionFields, title
 from app.captions.auto_thread import CaptionThread
-from app.captions.change_table import ChangeModel, ChangeTable, give_room
+from app.captions.change_table import ChangeModel, ChangeTable
 from app.captions.store import CaptionStore
+from app.dialogs import give_room
 from app.i18n import counted
 from app.icons import icon
 from app.widgets.fields import CheckField, ChoiceField, TextField

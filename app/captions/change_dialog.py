@@ -19,9 +19,10 @@ from PySide6.QtWidgets import (
 
 from app import theme
 from app.background import StopCheck
-from app.captions.change_table import ChangeModel, ChangeTable, give_room
+from app.captions.change_table import ChangeModel, ChangeTable
 from app.captions.operations import Kind, Operation, changes_of
 from app.captions.store import CaptionStore
+from app.dialogs import give_room
 from app.i18n import counted
 from app.widgets.fields import CheckField, ChoiceField, NumberField, TextField
 from app.widgets.labels import Note

@@ -26,7 +26,6 @@ from PySide6.QtCore import (
 from PySide6.QtGui import QColor, QImage, QPainter, QPainterPath, QTextDocument, QTextOption
 from PySide6.QtWidgets import (
     QAbstractItemView,
-    QDialog,
     QHeaderView,
     QPlainTextEdit,
     QStyle,
@@ -47,13 +46,6 @@ _WORD = re.compile(r"\w+|\s+|.", re.DOTALL)
 # More of a text than a row shows; comparing takes the square of it.
 _COMPARED = 600
 AnyIndex = QModelIndex | QPersistentModelIndex
-
-
-def give_room(dialog: QDialog, wanted: QSize) -> None:
-    """Size a dialog with a table. Left alone, Qt gives it two thirds of the screen at most, which
-    on a small one leaves two rows."""
-    screen = dialog.screen().availableGeometry().size()
-    dialog.resize(wanted.boundedTo(screen * 0.92))
 
 
 class ChangeModel(QAbstractTableModel):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from PySide6.QtCore import QSize
 from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
@@ -18,6 +19,7 @@ from PySide6.QtWidgets import (
 )
 
 from app import prefs, theme
+from app.dialogs import give_room
 from app.i18n import counted
 from app.icons import icon
 from app.thumbnails import ThumbnailStore
@@ -54,7 +56,7 @@ class RejectedDialog(QDialog):
         theme.darken(self)
         self.go.setDefault(True)
         self.go.setFocus()
-        self.resize(theme.em(110), theme.em(80))
+        give_room(self, QSize(theme.em(110), theme.em(80)))
 
     def _count(self) -> None:
         number = self.list.chosen_count()
@@ -107,7 +109,7 @@ class KeptDialog(QDialog):
         column.addWidget(buttons)
         self._check()
         theme.darken(self)
-        self.resize(theme.em(100), theme.em(64))
+        give_room(self, QSize(theme.em(100), theme.em(64)))
 
     def target(self) -> Path:
         """The chosen folder."""

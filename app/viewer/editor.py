@@ -44,15 +44,15 @@ class CaptionEditor(QFrame):
         self.text.installEventFilter(self)
         self._count = QLabel()
         theme.set_role(self._count, "small")
-        keys = QLabel(self.tr("Ctrl+Enter saves, Ctrl+PgDn saves and goes on, Esc leaves"))
-        theme.set_role(keys, "small")
+        self._keys = QLabel(self.tr("Ctrl+Enter saves, Ctrl+PgDn saves and goes on, Esc leaves"))
+        theme.set_role(self._keys, "small")
         self._problem = QLabel()
         theme.set_role(self._problem, "error")
         self._problem.setWordWrap(True)
         below = QHBoxLayout()
         below.addWidget(self._count)
         below.addStretch(1)
-        below.addWidget(keys)
+        below.addWidget(self._keys)
         cancel = QPushButton(self.tr("Cancel"))
         cancel.clicked.connect(lambda: self.leave())
         save = QPushButton(self.tr("Save"))
@@ -100,6 +100,7 @@ class CaptionEditor(QFrame):
     def place(self, width: int, bottom: int) -> None:
         """Lie in the middle of a window of `width` pixels, above `bottom`."""
         own, height = min(width - theme.unit(4), theme.em(120)), theme.unit(18)
+        self._keys.setVisible(own > self._keys.sizeHint().width() + theme.em(50))
         self.setGeometry((width - own) // 2, bottom - height - theme.unit(2), own, height)
 
     def is_changed(self) -> bool:

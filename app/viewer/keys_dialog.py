@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, QObject, Qt
+from PySide6.QtCore import QEvent, QObject, QSize, Qt
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import (
     QDialog,
@@ -17,6 +17,7 @@ from PySide6.QtWidgets import (
 )
 
 from app import theme
+from app.dialogs import give_room
 from app.viewer import keys
 from app.viewer.keys import Command, KeyMap
 
@@ -60,7 +61,7 @@ class KeysDialog(QDialog):
         theme.darken(self)
         self.refresh()
         self._say("")
-        self.resize(min(theme.em(176), 1260), min(theme.em(84), 680))
+        give_room(self, QSize(theme.em(176), theme.em(84)))
 
     def _split(self) -> list[list[str]]:
         """Groups in columns of about equal height."""

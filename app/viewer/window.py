@@ -23,6 +23,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from app import prefs, theme
+from app.dialogs import give_room
 from app.icons import icon
 from app.thumbnails import ThumbnailStore
 from app.viewer import keys
@@ -122,8 +123,7 @@ class Viewer(QWidget):
             side.setParent(self)
             side.clicked.connect(lambda _=False, c=way: self.commands.run(c))
         self.name_buttons()
-        room = self.screen().availableSize() * 0.9
-        self.resize(QSize(theme.em(160), theme.em(100)).boundedTo(room))
+        give_room(self, QSize(theme.em(160), theme.em(100)))
         self._usual = self.geometry()
 
     def _connect(self) -> None:

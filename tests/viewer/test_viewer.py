@@ -17,6 +17,7 @@ from PySide6.QtWidgets import QApplication, QMenu
 
 from app import prefs, theme
 from app.viewer import decode
+from app.viewer.dialogs import KeptDialog, RejectedDialog
 from app.viewer.keys_dialog import KeysDialog
 from app.viewer.view import FIT
 from app.viewer.window import Viewer
@@ -458,6 +459,20 @@ def test_dialogs_over_pictures_are_dark_in_the_light_theme(viewer: Viewer):
         theme.apply("dark")
     theme.darken(dialog)
     assert dialog.styleSheet() == ""
+
+
+def test_no_dialog_is_larger_than_the_screen(viewer: Viewer, monkeypatch: pytest.MonkeyPatch):
+    room = viewer.screen().availableSize()
+    monkeypatch.setattr(theme, "em", lambda times=1.0: round(room.width() / 20 * times))
+    entries = viewer.album.entries()
+    for dialog in (
+        KeysDialog(viewer.keymap, viewer),
+        RejectedDialog(entries, viewer.store, viewer),
+        KeptDialog(entries, viewer.store, viewer),
+    ):
+        assert dialog.width() <= room.width() and dialog.height() <= room.height()
+        assert dialog.minimumSizeHint().height() < 400
+        dialog.deleteLater()
 
 
 def test_a_running_training_on_the_folder_is_told_once(
