@@ -215,6 +215,8 @@ class FileDigests:
 
     # A file changed twice within the clock's grain looks unchanged, so young ones are not kept.
     _YOUNG_SECONDS = 2.0
+    # Hashing that many anew is no matter when the process is killed.
+    _SAVED_TOGETHER = 100
 
     def __init__(self, index: Path | None = None) -> None:
         self._index = index or paths.cache_dir() / "file_digests.jsonl"
@@ -238,10 +240,14 @@ class FileDigests:
             with self._lock:
                 self._known[name] = (status.st_size, status.st_mtime_ns, digest)
                 self._new.append(_line(name, self._known[name]))
+                many = len(self._new) >= self._SAVED_TOGETHER
+            if many:
+                self.save()
         return digest
 
     def save(self) -> None:
-        """Append what was learned to the file. A disk that refuses costs only the memory."""
+        """Append what was learned to the file, as happens now and then by itself. A disk that
+        refuses costs only the memory."""
         with self._lock:
             new, self._new = self._new, []
         if not new:

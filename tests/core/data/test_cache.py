@@ -178,6 +178,28 @@ def test_unchanged_files_are_hashed_once(tmp_path: Path, monkeypatch: pytest.Mon
     assert FileDigests(index).digest(path) != digest and len(hashed) == 2
 
 
+def test_a_killed_process_has_not_hashed_all_in_vain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [tmp_path / f"{number}.png" for number in range(250)]
+    for path in paths:
+        path.write_bytes(path.name.encode())
+        _old(path)
+    index = tmp_path / "index.jsonl"
+    killed = FileDigests(index)
+    wanted = [killed.digest(path) for path in paths]
+    hashed = []
+    real = cache_module.hashlib.file_digest
+    monkeypatch.setattr(
+        cache_module.hashlib,
+        "file_digest",
+        lambda file, name: hashed.append(file.name) or real(file, name),
+    )
+    digests = FileDigests(index)
+    assert [digests.digest(path) for path in paths] == wanted
+    assert len(hashed) < 125
+
+
 def test_a_file_just_written_is_not_trusted_to_stay(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"one")
