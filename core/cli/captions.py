@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -27,6 +27,9 @@ from core.data.scan import scan_folder
 from core.errors import Problem, UserError, fail
 from core.paths import user_path
 
+if TYPE_CHECKING:
+    from core.culling.history import History
+
 DONE, FAILED, STOPPED = 0, 1, 130
 _ONE_WISH_SECONDS = 0.25
 _LINE_SECONDS = 30.0
@@ -37,6 +40,7 @@ def caption_folder(
 ) -> int:
     """Caption the pictures of a folder; returns the exit code. Ctrl-C keeps what is done."""
     root, pictures = _pictures(folder, subfolders)
+    history = None if dry_run else _history(root)
     plan = plan_captions(pictures, options)
     if not dry_run:
         _check_writable({picture.parent for picture in plan.pictures})
@@ -51,9 +55,9 @@ def caption_folder(
     except KeyboardInterrupt:
         ended = Ended("stopped")
     written = DONE
-    if not dry_run:
+    if history is not None:
         label = f"Captions by {options.tagger or options.captioner}"
-        written = _write(root, shown.changes, label, as_json)
+        written = _write(history, shown.changes, label, as_json)
         if written == DONE:
             spool.clear()
         else:
@@ -91,6 +95,7 @@ def replace_in_captions(
 ) -> int:
     """Find and replace in all captions of a folder, as one step that can be undone."""
     root, pictures = _pictures(folder, subfolders)
+    history = None if dry_run else _history(root)
     changes = preview_search(_read(pictures).texts, search)
     for change in changes:
         if as_json:
@@ -99,8 +104,8 @@ def replace_in_captions(
             say(str(change.picture.relative_to(root)), style="bold")
             say(f"- {change.before or ''}".rstrip("\r\n"), style="red")
             say(f"+ {change.after}".rstrip("\r\n"), style="green")
-    if not dry_run:
-        return _write(root, changes, f"Replace {search.find}", as_json)
+    if history is not None:
+        return _write(history, changes, f"Replace {search.find}", as_json)
     if not as_json:
         say(f"{_pictures_text(len(changes))} would change; nothing was written.")
     return DONE
@@ -108,12 +113,10 @@ def replace_in_captions(
 
 def undo_last(folder: Path) -> int:
     """Take back the last change of a folder's pictures or captions; returns the exit code."""
-    from core.culling.history import History
-
     root = user_path(folder).absolute()
     if not root.is_dir():
         raise fail("folder_missing", f"The folder {root} does not exist; name another.")
-    done = History.open(root).undo()
+    done = _history(root).undo()
     if done is None:
         say("There is nothing to undo.")
         return DONE
@@ -170,15 +173,24 @@ def _what(plan: CaptionPlan, pictures: int) -> str:
     return ", ".join(parts) + "."
 
 
-def _write(root: Path, changes: Sequence[Change], label: str, as_json: bool) -> int:
+def _history(root: Path) -> History:
+    """The folder's history. What was interrupted in it is finished first, and told, so that the
+    captions that are read afterwards are those that will be there."""
+    from core.culling.history import History
+
+    history = History.open(root)
+    if history.recovered is not None:
+        say(f"Finished what was interrupted: {history.recovered.label}.", console=messages())
+        print_problems(history.recovered.problems)
+    return history
+
+
+def _write(history: History, changes: Sequence[Change], label: str, as_json: bool) -> int:
     """Write what was made and tell it; returns the exit code. Ctrl-C leaves out the rest."""
     if not changes:
         if not as_json:
             say("Nothing to write.")
         return DONE
-    from core.culling.history import History
-
-    history = History.open(root)
     with _stopping("written", lambda text: say(text, console=messages())) as stop:
         applied = apply_changes(changes, history, label, stop=stop)
     print_problems(applied.problems)
@@ -186,7 +198,7 @@ def _write(root: Path, changes: Sequence[Change], label: str, as_json: bool) -> 
         style = "bold green" if applied.pictures else ""
         say(f"Wrote the captions of {_pictures_text(len(applied.pictures))}.", style=style)
         if applied.pictures:
-            say(f'Undo with: limner undo "{root}"')
+            say(f'Undo with: limner undo "{history.root}"')
     if any(problem.code == "stopped" for problem in applied.problems):
         return STOPPED
     return FAILED if applied.problems else DONE

@@ -18,6 +18,7 @@ from core.cli import main
 from core.culling import faults, steps
 from core.culling.history import History
 from core.worker.lineprocess import worker_environment
+from tests.culling.helpers import killed_at
 
 SURE = "hatsune miku, 1girl, long hair"
 SCRIPT = Path(__file__).with_name("cli_scripted.py")
@@ -238,6 +239,23 @@ def test_replacing(limner, pictures: list[Path]):
     assert captions(pictures)[1] == OLD.replace("rain", "snow")
     History.open(folder).undo()
     assert captions(pictures)[1] == OLD
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_killed_command_is_finished_before_captions_are_read(limner, pictures: list[Path]):
+    folder = pictures[0].parent
+    for picture in pictures:
+        picture.with_suffix(".txt").write_text("rain, rain")
+    # Killed in the middle of the second caption.
+    assert killed_at(6, lambda: main(["replace", str(folder), "rain", "snow"]))
+    assert captions(pictures)[0] == "snow, snow" and captions(pictures)[3] == "rain, rain"
+    code, out, err = limner("replace", folder, "snow", "hail")
+    assert (code, err) == (0, "Finished what was interrupted: Replace rain.\n")
+    assert "Wrote the captions of 4 pictures." in out
+    assert captions(pictures) == ["hail, hail"] * 4
+    limner("undo", folder)
+    limner("undo", folder)
+    assert captions(pictures) == ["rain, rain"] * 4
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
