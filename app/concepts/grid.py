@@ -46,6 +46,7 @@ Index = QModelIndex | QPersistentModelIndex
 
 LEAST_EDGE, MOST_EDGE = 10, 48  # thumbnails' sides in units
 _STANDARD = QKeySequence.StandardKey
+_HOVERS = (QEvent.Type.HoverEnter, QEvent.Type.HoverMove, QEvent.Type.HoverLeave)
 # Keys of the grid that are the window's elsewhere.
 _OWN_KEYS = (
     _STANDARD.Undo,
@@ -76,6 +77,7 @@ class PictureGrid(QAbstractItemView):
         self._as_list = False
         self._columns = 1
         self._kept: tuple[list[Path], Path | None, Path | None] = ([], None, None)
+        self._hovered = -1
         self.tiles = TileDelegate(store, self)
         self.setItemDelegate(self.tiles)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
@@ -84,6 +86,8 @@ class PictureGrid(QAbstractItemView):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
         self.setMouseTracking(True)
+        # Painted to the last pixel, so that scrolling moves what is there and paints the rest.
+        self.viewport().setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.setAccessibleName(self.tr("Pictures"))
         self._ask = QTimer(self)
         self._ask.setSingleShot(True)
@@ -350,11 +354,35 @@ class PictureGrid(QAbstractItemView):
         super().showEvent(event)  # type: ignore[arg-type]
         self._ask.start()
 
+    def scrollContentsBy(self, dx: int, dy: int) -> None:
+        self.viewport().scroll(dx, dy)
+        self._point()  # the pointer stands still: another picture lies below it now
+
+    def viewportEvent(self, event: QEvent) -> bool:
+        handled = super().viewportEvent(event)
+        if event.type() in _HOVERS:
+            self._point()
+        return handled
+
+    def _point(self) -> None:
+        """Mark the picture under the pointer, and no other."""
+        before, self._hovered = self._hovered, self._row_under_pointer()
+        if before != self._hovered:
+            for row in (before, self._hovered):
+                self.viewport().update(self._rect_of(row))
+
+    def _row_under_pointer(self) -> int:
+        if not self.viewport().underMouse():
+            return -1
+        return self.indexAt(self.viewport().mapFromGlobal(self.cursor().pos())).row()
+
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self.viewport())
+        painter.fillRect(event.rect(), self.palette().base())
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-        hovered = self.indexAt(self.viewport().mapFromGlobal(self.cursor().pos()))
+        if event.rect() == self.viewport().rect():
+            self._hovered = self._row_under_pointer()
         option = QStyleOptionViewItem()
         self.initViewItemOption(option)
         focus = self.hasFocus()
@@ -368,7 +396,7 @@ class PictureGrid(QAbstractItemView):
                 state |= QStyle.StateFlag.State_Selected
             if focus and index == self.currentIndex():
                 state |= QStyle.StateFlag.State_HasFocus
-            if self.viewport().underMouse() and hovered.row() == row:
+            if row == self._hovered:
                 state |= QStyle.StateFlag.State_MouseOver
             option.rect, option.state = rect, state  # type: ignore[attr-defined]
             self.tiles.paint(painter, option, index)

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from PySide6.QtCore import QPointF, Qt
-from PySide6.QtWidgets import QApplication
+from PySide6.QtCore import QEvent, QObject, QPointF, QRect, Qt
+from PySide6.QtGui import QPaintEvent
+from PySide6.QtWidgets import QApplication, QWidget
 
 from app.concepts.facts import FactsReader, Listing, Look, PictureFacts, sides_of
 from app.concepts.tiles import CaptionEditor, broken, tile_shape
@@ -129,6 +130,34 @@ def test_two_thousand_pictures(room: Room, tmp_path: Path) -> None:
     assert page.store.peek(page.model.path_at(900), 256) is None
     room.key(Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
     assert len(page.grid.selected()) == 2000
+
+
+class Painted(QObject):
+    """Notes what is painted of a widget."""
+
+    def __init__(self, widget: QWidget) -> None:
+        super().__init__(widget)
+        self.rects: list[QRect] = []
+        widget.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if isinstance(event, QPaintEvent):
+            self.rects.append(event.rect())
+        return False
+
+
+def test_scrolling_paints_only_what_comes_into_view(room: Room, tmp_path: Path) -> None:
+    for number in range(60):
+        picture(tmp_path / "set" / f"{number:02}.png", (32, 32), seed=number + 1)
+    room.open(tmp_path / "set")
+    grid, bar = room.page.grid, room.page.grid.verticalScrollBar()
+    assert bar.maximum() > 200 and bar.isEnabled()
+    bar.setValue(100)
+    room.settle()
+    painted = Painted(grid.viewport())
+    bar.setValue(bar.value() + 24)
+    room.until(lambda: bool(painted.rects))
+    assert all(rect.height() < grid.viewport().height() // 2 for rect in painted.rects)
 
 
 def test_sides_as_planning_counts_them() -> None:
