@@ -25,6 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ PARTS = ("quiet", "png", "jpeg", "camera", "stall", "open", "delete", "memory", 
 TICK_MS = 4
 HELD_PER_SECOND = 30
 HOLD_SECONDS = 3.0
+REPEAT_AFTER = 0.25
 
 
 # --- pictures ------------------------------------------------------------------
@@ -450,21 +452,23 @@ def _tap(screen: Any, point: tuple[int, int], count: int, pause: float) -> list[
 
 def _hold(screen: Any, point: tuple[int, int], seconds: float) -> list[float]:
     """The key goes down and stays so; the screen's server repeats it. Milliseconds from one
-    change of the pixel to the next, and from the last to the end where nothing came any more."""
-    screen.repeat_keys(HELD_PER_SECOND)
-    gaps = []
+    change of the pixel to the next, and from the last to the end where nothing came any more; the
+    keyboard's wait before it repeats a key does not count."""
+    screen.repeat_keys(HELD_PER_SECOND, round(REPEAT_AFTER * 1000))
     before = screen.pixel(*point)
     screen.key("space", True)
-    started = last = time.perf_counter()
-    while time.perf_counter() < started + seconds:
+    changes = [time.perf_counter()]
+    repeating, end = changes[0] + REPEAT_AFTER, changes[0] + seconds
+    while time.perf_counter() < end:
         now = screen.pixel(*point)
         if now != before:
-            at = time.perf_counter()
-            gaps.append((at - last) * 1000)
-            before, last = now, at
+            changes.append(time.perf_counter())
+            before = now
         time.sleep(0.0005)
     screen.key("space", False)
-    rest = (time.perf_counter() - last) * 1000
+    rest = (time.perf_counter() - changes[-1]) * 1000
+    gaps = [(b - a) * 1000 for a, b in pairwise(changes[:2])]
+    gaps += [(b - max(a, repeating)) * 1000 for a, b in pairwise(changes[1:])]
     return [*gaps, rest] if not gaps or rest > 3 * statistics.median(gaps) else gaps
 
 
