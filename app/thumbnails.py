@@ -85,7 +85,7 @@ class ThumbnailStore(QObject):
         self._memory: OrderedDict[Key, QImage] = OrderedDict()
         self._bytes, self._most = 0, memory_bytes
         self._reasons: dict[str, str] = {}
-        disk = _Disk(folder or cache_dir() / "thumbnails", disk_bytes)
+        disk = _Disk(folder or _folder(), disk_bytes)
         self._queue = _Queue(disk, _emitter(self))
         self._arrived.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
         weakref.finalize(self, self._queue.stop)
@@ -286,9 +286,7 @@ class _Disk:
             stat = path.stat()
         except OSError as error:
             return QImage(), f"The file cannot be read ({error.strerror or error})."
-        what = f"{os.path.abspath(path)}\0{stat.st_mtime_ns}\0{stat.st_size}\0{edge}\0{_VERSION}"
-        name = hashlib.blake2b(os.fsencode(what), digest_size=20).hexdigest()
-        file = self.folder / name[:2] / f"{name}.jpg"
+        file = _kept_file(self.folder, path, stat, edge)
         image = _read_kept(file)
         if not image.isNull():
             return image, ""
@@ -351,6 +349,29 @@ class _Disk:
             except OSError as error:
                 _log.debug("a thumbnail was not removed: %s", error)
             excess -= size
+
+
+def kept_thumbnail(path: Path, folder: Path | None = None) -> QImage:
+    """The largest thumbnail of a picture that is on the disk already, else a null image."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return QImage()
+    image = QImage()
+    for edge in reversed(EDGES):
+        if image.isNull():
+            image = _read_kept(_kept_file(folder or _folder(), path, stat, edge))
+    return image
+
+
+def _folder() -> Path:
+    return cache_dir() / "thumbnails"
+
+
+def _kept_file(folder: Path, path: Path, stat: os.stat_result, edge: int) -> Path:
+    what = f"{os.path.abspath(path)}\0{stat.st_mtime_ns}\0{stat.st_size}\0{edge}\0{_VERSION}"
+    name = hashlib.blake2b(os.fsencode(what), digest_size=20).hexdigest()
+    return folder / name[:2] / f"{name}.jpg"
 
 
 def _read_kept(file: Path) -> QImage:

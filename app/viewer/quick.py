@@ -1,4 +1,5 @@
-"""A first look at a large JPEG: the small picture that cameras and phones put into its header.
+"""A first look at a large JPEG: the small picture that cameras and phones put into its header, or
+the thumbnail that was made of it before.
 
 Even a small version of 24 megapixels costs a tenth of a second to decode, as every bit of the file
 has to be read; the embedded one takes a millisecond (Exif 2.3, 4.5.6: the second directory).
@@ -7,10 +8,12 @@ has to be read; the embedded one takes a millisecond (Exif 2.3, 4.5.6: the secon
 from __future__ import annotations
 
 from io import BytesIO
+from pathlib import Path
 
 from PIL import ExifTags, Image, ImageOps
 from PySide6.QtCore import QSize
 
+from app.thumbnails import kept_thumbnail
 from app.viewer import decode
 from app.viewer.decode import Picture, to_qimage
 
@@ -21,9 +24,9 @@ _EXIF_HEAD = b"Exif\0\0"
 
 
 def first_look(path: str, box: QSize | None) -> Picture:
-    """The embedded small picture, upright, else what `decode.decode` gives."""
+    """A thumbnail or the embedded small picture, upright, else what `decode.decode` gives."""
     try:
-        found = _embedded(path)
+        found = _thumbnail(path) or _embedded(path)
     except Exception:
         # Pillow raises almost anything for a damaged header; decoding tells what is wrong.
         found = None
@@ -38,15 +41,26 @@ def _embedded(path: str) -> Picture | None:
         small = _small_of(image.info.get("exif", b""), exif)
         if small is None:
             return None
-        width, height = image.size
+        size, aspect = _upright_size(image), image.width / image.height
         turned = exif.get(ExifTags.Base.Orientation, 1)
-    cut = _cut_to(small.convert("RGB"), width / height)
+    cut = _cut_to(small.convert("RGB"), aspect)
     if cut is None:
         return None
     cut.getexif()[ExifTags.Base.Orientation] = turned
-    upright = ImageOps.exif_transpose(cut)
-    size = QSize(height, width) if turned in (5, 6, 7, 8) else QSize(width, height)
-    return Picture(to_qimage(upright), size)
+    return Picture(to_qimage(ImageOps.exif_transpose(cut)), size)
+
+
+def _thumbnail(path: str) -> Picture | None:
+    thumbnail = kept_thumbnail(Path(path))
+    if thumbnail.isNull():
+        return None
+    with Image.open(path) as image:
+        return Picture(thumbnail, _upright_size(image))
+
+
+def _upright_size(image: Image.Image) -> QSize:
+    turned = image.getexif().get(ExifTags.Base.Orientation, 1)
+    return QSize(*(reversed(image.size) if turned in (5, 6, 7, 8) else image.size))
 
 
 def _small_of(block: bytes, exif: Image.Exif) -> Image.Image | None:

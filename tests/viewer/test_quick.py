@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image, ImageOps
 from PySide6.QtCore import QSize
 
+from app.thumbnails import ThumbnailStore
 from app.viewer.quick import first_look
 
 BOX = QSize(640, 640)
@@ -76,3 +79,24 @@ def test_without_a_usable_small_picture_the_file_itself_is_decoded(tmp_path: Pat
     (tmp_path / "bad.jpg").write_bytes(b"<html>")
     assert first_look(str(tmp_path / "bad.jpg"), BOX).problem
     assert first_look(str(tmp_path / "none.jpg"), BOX).missing
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_thumbnail_that_was_made_before_comes_first(
+    tmp_path: Path, orientation: int, styled: object, qtbot: Any
+):
+    path = tmp_path / "a.jpg"
+    camera_picture(path, orientation)
+    store = ThumbnailStore()
+    with qtbot.waitSignal(store.ready, timeout=20000):
+        store.request(path, 256)
+    store.close()
+    turned = orientation == 6
+    picture = first_look(str(path), BOX)
+    assert picture.size == (QSize(800, 1200) if turned else QSize(1200, 800))
+    image = picture.image
+    assert (image.height() if turned else image.width()) == 256
+    assert picture.image.pixelColor(5, 5).red() > 128  # not the green of the small picture
+    camera_picture(path)
+    os.utime(path, (1, 1))  # another file by now
+    assert max(first_look(str(path), BOX).image.size().toTuple()) == 160
