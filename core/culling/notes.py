@@ -13,6 +13,7 @@ import json
 import logging
 import math
 import os
+import stat
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -191,6 +192,8 @@ def _rewrite(folder: Path, edit: Callable[[dict[str, Raw]], None], names: Iterab
 
 def _signature(path: Path) -> tuple[int, int, int]:
     status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "it is no ordinary file")  # a pipe would never end
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 

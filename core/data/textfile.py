@@ -82,9 +82,12 @@ def _read(path: str | Path, at_most: int) -> bytes | None:
         data = os.read(handle, _FIRST_READ)
         if len(data) == _FIRST_READ and os.fstat(handle).st_size > at_most:
             return None
-        parts = [data]
+        parts, total = [data], len(data)
         while parts[-1]:
+            if total > at_most:
+                return None  # a link to /dev/zero has no end and no size
             parts.append(os.read(handle, _NEXT_READ))
+            total += len(parts[-1])
         return data if len(parts) == 2 else b"".join(parts)
     finally:
         os.close(handle)

@@ -15,7 +15,7 @@ import pytest
 
 from core.culling import moving, notes
 from core.culling.notes import NOTES_NAME, Note, change_notes, note_of, notes_file, read_notes
-from core.errors import UserError
+from core.errors import Problem, UserError
 
 
 def write(folder: Path, text: str) -> None:
@@ -81,6 +81,14 @@ def test_a_damaged_file_is_moved_aside_and_told(pictures: Path, text: str) -> No
     assert (pictures / ".limner.json-2.bad").read_text() == text
     change_notes(pictures, {"a.png": {"stars": 1}})
     assert read_notes(pictures) == {"a.png": Note(stars=1)}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without named pipes")
+def test_a_pipe_of_that_name_is_left_alone(pictures: Path) -> None:
+    os.mkfifo(notes_file(pictures))
+    problems: list[Problem] = []
+    assert read_notes(pictures, problems) == {}
+    assert "no ordinary file" in problems[0].title
 
 
 def test_a_newer_file_is_read_but_not_changed(pictures: Path) -> None:
