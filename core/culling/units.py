@@ -11,15 +11,23 @@ from pathlib import Path
 from core.data.captions import CAPTION_SUFFIXES
 from core.data.scan import COMPANION_ENDINGS, PICTURE_SUFFIXES, is_picture_name
 
-# What stands behind a picture's stem in the names of the files that belong to it.
-SIDECAR_ENDINGS = (*CAPTION_SUFFIXES, ".json", *COMPANION_ENDINGS)
-
-_ENDINGS = tuple(
-    ending
-    for suffix in sorted(PICTURE_SUFFIXES)
-    for ending in (suffix, suffix.upper(), "." + suffix[1:].capitalize())
-)
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+
+
+def _spellings(ending: str) -> list[str]:
+    """An ending in the capitals that cameras and other systems give it: the usual one first."""
+    beginning, suffix = os.path.splitext(ending) if ending[0] != "." else ("", ending)
+    spelled = [suffix, suffix.upper(), "." + suffix[1:].capitalize()]
+    return [*(beginning + one for one in spelled), *([ending.upper()] if beginning else [])]
+
+
+# What stands behind a picture's stem in the names of the files that belong to it.
+SIDECAR_ENDINGS = tuple(
+    spelling
+    for ending in (*CAPTION_SUFFIXES, ".json", *COMPANION_ENDINGS)
+    for spelling in _spellings(ending)
+)
+_ENDINGS = tuple(spelling for suffix in sorted(PICTURE_SUFFIXES) for spelling in _spellings(suffix))
 
 
 @dataclass(frozen=True)
@@ -47,11 +55,24 @@ def sidecars_of(picture: Path, names: Collection[str] | None = None) -> list[Pat
     if names is not None:
         found = [stem + ending for ending in SIDECAR_ENDINGS if stem + ending in names]
         return [folder / name for name in found if name != picture.name]
-    return [
-        folder / (stem + ending)
-        for ending in SIDECAR_ENDINGS
-        if stem + ending != picture.name and os.path.lexists(folder / (stem + ending))
-    ]
+    beside = os.path.join(folder, stem)
+    there = [ending for ending in SIDECAR_ENDINGS if os.path.lexists(beside + ending)]
+    paths = [folder / (stem + ending) for ending in there if stem + ending != picture.name]
+    return _each_once(paths)
+
+
+def _each_once(paths: list[Path]) -> list[Path]:
+    """The paths without those that are another spelling of a file before them."""
+    found: dict[object, Path] = {}
+    for path in paths:
+        try:
+            status = os.lstat(path)
+        except FileNotFoundError:
+            continue
+        # Two names of one file are two files to its owner.
+        is_own = status.st_nlink > 1 or not status.st_ino
+        found.setdefault(path if is_own else (status.st_dev, status.st_ino), path)
+    return list(found.values())
 
 
 def pictures_of_stem(folder: Path, stem: str, names: Collection[str] | None = None) -> list[Path]:

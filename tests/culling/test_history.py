@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,20 @@ def test_a_picture_goes_to_the_trash_with_all_that_belongs_to_it(
     assert history.redo() is not None
     assert sorted(tree(pictures)) == ["ab.txt", "b.png"]
     assert history.redo() is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems don't tell capitals")
+def test_what_belongs_to_a_picture_is_known_in_any_capitals(pictures: Path) -> None:
+    fill(pictures, "a.png a.TXT a-masklabel.PNG A.txt b.png b.Json")
+    before = tree(pictures)
+    history = History.open(pictures)
+    history.delete([pictures / "a.png"])
+    assert set(tree(pictures)) == {"A.txt", "b.png", "b.Json"}
+    history.rename(pictures / "b.png", "c")
+    assert set(tree(pictures)) == {"A.txt", "c.png", "c.Json"}
+    history.undo()
+    history.undo()
+    assert tree(pictures) == before
 
 
 def test_namesakes_keep_their_caption_until_the_last_one_goes(pictures: Path) -> None:
