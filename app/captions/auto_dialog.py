@@ -44,10 +44,12 @@ class AutoDialog(QDialog):
     """Captions by a model, looked through before they are written.
 
     Signals: applied(list, str, object): the ticked changes, the step's name, and what is to be
-    called when all of them are written.
+    called when all of them are written. unwritten(int): so many captions were made, and the dialog
+    was closed without writing them.
     """
 
     applied = Signal(list, str, object)
+    unwritten = Signal(int)
 
     def __init__(
         self,
@@ -388,6 +390,8 @@ class AutoDialog(QDialog):
             self._thread.disconnect(self)
             self._thread.stop()
             self._thread = None
+        if result != QDialog.DialogCode.Accepted and self.isVisible() and self.model.rowCount():
+            self.unwritten.emit(self.model.rowCount())
         super().done(result)
 
     def closeEvent(self, event: QCloseEvent) -> None:

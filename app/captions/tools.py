@@ -28,6 +28,7 @@ from app.captions.editor import CaptionEditor
 from app.captions.operations import Kind
 from app.captions.store import CaptionStore, FullHistory
 from app.captions.tag_view import NO_CAPTION, TagView
+from app.i18n import counted
 from app.icons import icon
 from app.widgets.buttons import tool_button
 from app.widgets.labels import Note
@@ -261,6 +262,7 @@ class CaptionTools(QWidget):
         self.editor.commit()
         dialog = AutoDialog(self.window(), self.store, self.scopes())
         dialog.applied.connect(self._apply)
+        dialog.unwritten.connect(self._tell_unwritten)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.open()
         return dialog
@@ -417,6 +419,13 @@ class CaptionTools(QWidget):
         self.note.set_note(text, "error")
         if problems:
             self.told.emit(problems)
+
+    def _tell_unwritten(self, made: int) -> None:
+        text = self.tr(
+            "%n new caption(s) left unwritten; the same settings offer them again.", "", made
+        )
+        self.note.set_note(counted(text, made), "help")
+        self.note.setVisible(True)
 
     def hideEvent(self, event: QHideEvent) -> None:
         self.editor.commit()

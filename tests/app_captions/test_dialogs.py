@@ -19,6 +19,7 @@ from app.captions.auto_dialog import AutoDialog
 from app.captions.change_dialog import ChangeDialog
 from app.captions.change_table import AFTER, TICK, marked
 from app.captions.tools import CaptionTools
+from core.captioning import client
 from core.culling import steps
 
 Settle = Callable[[CaptionTools], None]
@@ -278,6 +279,21 @@ def test_captions_that_were_only_looked_at_are_there_again(open_auto, finished):
     again.start.click()
     finished(again)
     assert shown(again) == before and not again.note.isVisible()
+
+
+def test_closing_tells_that_captions_are_kept(tools: CaptionTools, monkeypatch, finished):
+    command = [sys.executable, str(MODELS), "plain"]
+    monkeypatch.setattr(client, "usual_command", lambda: command)
+    dialog = tools.automatic()
+    dialog.fields["tagger"].set_value("x")
+    dialog._check()
+    dialog.start.click()
+    finished(dialog)
+    dialog.close()
+    assert tools.note.text() == (
+        "2 new captions left unwritten; the same settings offer them again."
+    )
+    assert tools.note.kind() == "help"
 
 
 def test_captions_that_could_not_be_written_are_there_again(
