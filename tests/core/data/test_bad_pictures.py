@@ -54,7 +54,6 @@ def _reason(path: Path) -> str:
         (b"\0" * 4000, "zeros"),
         (b"\xff\xd8", "damaged"),
         (b"\x89PNG\r\n\x1a\n", "damaged"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC"),
         (b"\0\0\0\x20ftypavif\0\0\0\0", "damaged"),
         (b"\xff\x0a\xfa\x1f", "JPEG XL"),
         (b"8BPS\0\x01", "Photoshop"),
@@ -73,6 +72,14 @@ def test_missing_file_and_folder_in_its_place(folder: Path) -> None:
     assert "not there" in _reason(folder / "gone.png")
     (folder / "dir.png").mkdir()
     _reason(folder / "dir.png")
+
+
+def test_heic_without_its_package(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    images._register_heif.cache_clear()
+    (folder / "a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0")
+    assert "need the package pillow-heif" in _reason(folder / "a.heic")
+    images._register_heif.cache_clear()
 
 
 @pytest.fixture
@@ -106,6 +113,20 @@ def test_heic_with_its_package(folder: Path) -> None:
     # It is not the package that is missing.
     (folder / "b.heic").write_bytes(start + b"half")
     assert "damaged" in _reason(folder / "b.heic")
+
+
+def test_heic_with_the_real_package(folder: Path) -> None:
+    heif = pytest.importorskip("pillow_heif")
+    images._register_heif.cache_clear()
+    picture = Image.new("RGB", (64, 40), (200, 30, 30))
+    picture.paste((20, 30, 220), (32, 0, 64, 40))
+    path = folder / "a.heic"
+    heif.from_pillow(picture).save(path, quality=95)
+    assert picture_size(path) == (64, 40)
+    left, right = (load_picture(path).getpixel((x, 20)) for x in (8, 56))
+    assert left[0] > 180 > 60 > left[2] and right[2] > 180 > 60 > right[0]
+    path.write_bytes(path.read_bytes()[:200])
+    assert "damaged" in _reason(path)
 
 
 def test_links_that_lead_nowhere(folder: Path) -> None:
