@@ -322,7 +322,7 @@ def _print_needs(report: Preflight) -> None:
         need_time = report.time
         by = "as measured in earlier runs" if need_time.exact else "roughly, from unlike runs"
         parts = [f"steps {duration(need_time.training)}"]
-        if need_time.preparing:
+        if need_time.preparing >= 0.5:
             parts.append(f"preparing pictures up to {duration(need_time.preparing)}")
         if need_time.sampling:
             parts.append(f"samples {duration(need_time.sampling)}")
