@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 
 from PySide6.QtCore import QObject, QSize, QSizeF, QTimer, Signal
 
@@ -47,8 +48,9 @@ class Navigator(QObject):
         self._retry = ""
         self._held_timer = self._timer(HELD_MS, self._released)
         self._rest = self._timer(REST_MS, self._rested)
+        self._soon = self._timer(0, self.request)
         album.moved.connect(self._album_moved)
-        album.listChanged.connect(self.request)
+        album.listChanged.connect(self._soon.start)
         loader.arrived.connect(self._arrived)
         panes.activated.connect(self._activated)
         panes.viewChanged.connect(self.refresh)
@@ -150,12 +152,18 @@ class Navigator(QObject):
 
     def refresh(self) -> None:
         """Show what is decoded in every pane, and ask for what is missing."""
-        for canvas, entry in zip(self._panes.canvases, self.slots, strict=False):
+        for canvas, entry in self._shown():
             if entry is None:
                 canvas.clear()
             else:
                 self._show(canvas, entry)
-        self.request()
+        if all(c.picture is not None or e is None for c, e in self._shown()):
+            self._soon.start()  # first the picture, then those that may follow
+        else:
+            self.request()
+
+    def _shown(self) -> Iterator[tuple[Canvas, Entry | None]]:
+        return zip(self._panes.canvases, self.slots, strict=False)
 
     def _show(self, canvas: Canvas, entry: Entry) -> None:
         found = self._found(entry.path, canvas.wants())
@@ -181,10 +189,11 @@ class Navigator(QObject):
 
     def request(self) -> None:
         """Tell the loader what is wanted now."""
+        self._soon.stop()
         position = self._album.position
         shown = [entry for entry in self.slots if entry is not None]
         requests: list[Request] = []
-        for canvas, entry in zip(self._panes.canvases, self.slots, strict=False):
+        for canvas, entry in self._shown():
             if entry is not None:
                 requests += self._for_pane(canvas, entry)
         if position >= 0:
@@ -237,7 +246,7 @@ class Navigator(QObject):
         return scales_while_decoding(entry.path) and not 0 <= entry.size < _SMALL_FILE
 
     def _arrived(self, path: str, stage: int) -> None:
-        for canvas, entry in zip(self._panes.canvases, self.slots, strict=False):
+        for canvas, entry in self._shown():
             if entry is not None and entry.path == path:
                 self._show(canvas, entry)
                 if canvas.picture is not None:

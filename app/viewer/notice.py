@@ -22,6 +22,7 @@ class Notice(QWidget):
         super().__init__(parent)
         self._label = QLabel()
         self._label.setTextFormat(Qt.TextFormat.PlainText)
+        self._label.setStyleSheet(f"color: {TEXT.name()};")
         self._button = TextButton("")
         self._close = TextButton(self.tr("Close"))
         self._act: Callable[[], object] | None = None
@@ -76,10 +77,6 @@ class Notice(QWidget):
         self, text: str, button: str, act: Callable[[], object] | None, is_problem: bool
     ) -> None:
         self._is_problem, self._act = is_problem, act
-        palette = self._label.palette()
-        palette.setColor(self._label.foregroundRole(), TEXT)
-        self._label.setPalette(palette)
-        self._label.setStyleSheet(f"color: {TEXT.name()};")
         self._label.setText(text)
         self._button.setText(button)
         self._button.setVisible(bool(button))

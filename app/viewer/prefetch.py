@@ -134,9 +134,10 @@ class Loader(QObject):
         self._done.connect(self._keep)
         # Giving back the memory of a large picture takes many milliseconds.
         self._dropped: queue.SimpleQueue[Picture | None] = queue.SimpleQueue()
+        self._at_once = threads or thread_count()
         self._threads = [
             threading.Thread(target=self._work, name=f"decode-{n}", daemon=True)
-            for n in range(threads or thread_count())
+            for n in range(self._at_once)
         ]
         self._threads.append(
             threading.Thread(target=_drop, args=(self._dropped,), name="drop", daemon=True)
@@ -163,7 +164,9 @@ class Loader(QObject):
     def set_budget(self, budget: int) -> None:
         """Keep at most so many bytes."""
         self._budget = budget
-        self._evict()
+        with self._lock:
+            coming = self._coming()
+        self._evict(coming)
 
     def get(self, path: str, stage: Stage) -> Picture | None:
         """What is kept of the picture at this stage."""
@@ -196,8 +199,9 @@ class Loader(QObject):
         self._pinned = set(pinned)
         with self._lock:
             self._queue = [r for r in wanted if r not in self._working]
-            self._lock.notify_all()
-        self._evict()
+            coming = self._coming()
+            self._lock.notify(len(self._queue))
+        self._evict(coming)
 
     def add(self, request: Request) -> None:
         """Decode this too, after everything that is wanted now."""
@@ -206,8 +210,9 @@ class Loader(QObject):
         with self._lock:
             if request not in self._queue and request not in self._working:
                 self._queue.append(request)
-                self._lock.notify()
-        self._evict()
+            coming = self._coming()
+            self._lock.notify()
+        self._evict(coming)
 
     def waiting(self) -> list[Request]:
         """What is not being decoded yet."""
@@ -309,27 +314,25 @@ class Loader(QObject):
                 self._queue.insert(0, request)
                 self._lock.notify()
                 return
+            coming = self._coming()
         self._let_go(request.key)
         self._kept[request.key] = (request, picture)
         self._bytes += picture.bytes
-        self._evict()
+        self._evict(coming)
         self.arrived.emit(request.path, int(request.stage))
 
-    def _evict(self) -> None:
+    def _evict(self, coming: int) -> None:
         """Throw out the longest unused until the budget holds what is kept and what comes."""
-        most = self._budget - self._coming()
         for key in list(self._kept):
-            if self._bytes <= most:
+            if self._bytes <= self._budget - coming:
                 return
             if key[0] not in self._pinned:
                 self._let_go(key)
 
     def _coming(self) -> int:
         """Bytes that the pictures decoded now and next will take, as far as is known."""
-        with self._lock:
-            coming = [*self._working, *self._queue[: thread_count()]]
         total = 0
-        for request in coming:
+        for request in (*self._working, *self._queue[: self._at_once]):
             size = request.box
             if size is None:
                 found = self._kept.get((request.path, Stage.SCREEN))

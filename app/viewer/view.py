@@ -12,6 +12,8 @@ from app.viewer.decode import fitting
 MOST_SCALE, LEAST_SCALE = 32.0, 0.01
 # Fitting enlarges small pictures up to here, so that an icon does not fill a screen.
 MOST_FIT = 3.0
+# Pictures that nearly fill the window anyway are shown pixel for pixel, which is sharper.
+NEARLY = 1.15
 STEP = 1.25
 
 
@@ -36,7 +38,8 @@ def scale_of(view: View, picture: QSize, box: QSize) -> float:
     wide, high = box.width() / picture.width(), box.height() / picture.height()
     match view.mode:
         case "fit":
-            return min(wide, high, MOST_FIT)
+            scale = min(wide, high, MOST_FIT)
+            return 1.0 if 1 < scale < NEARLY else scale
         case "fill":
             return max(wide, high)
     return view.scale

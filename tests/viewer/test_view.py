@@ -57,3 +57,9 @@ def test_a_picture_never_leaves_the_window(picture: QSize, box: QSize, x: float,
 
 def test_an_icon_is_not_blown_up_to_the_whole_screen():
     assert scale_of(FIT, QSize(16, 16), QSize(1600, 1600)) == 3.0
+
+
+def test_what_nearly_fills_the_window_is_shown_pixel_for_pixel():
+    assert scale_of(FIT, QSize(1024, 1024), QSize(1920, 1080)) == 1.0
+    assert scale_of(FIT, QSize(800, 800), QSize(1920, 1080)) == approx(1.35)
+    assert scale_of(FIT, QSize(1100, 1100), QSize(1920, 1080)) < 1
