@@ -209,6 +209,9 @@ class CaptionTools(QWidget):
 
     def set_current(self, picture: Path | None) -> None:
         """Show the caption of this picture; what was edited of the one before is kept."""
+        if picture != self._current and self.note.kind() == "help":
+            # What went wrong stays until the next change.
+            self.note.setVisible(False)
         self._current = picture
         self._show_current()
 

@@ -281,7 +281,7 @@ def test_captions_that_were_only_looked_at_are_there_again(open_auto, finished):
     assert shown(again) == before and not again.note.isVisible()
 
 
-def test_closing_tells_that_captions_are_kept(tools: CaptionTools, monkeypatch, finished):
+def test_closing_tells_that_captions_are_kept(tools: CaptionTools, monkeypatch, finished, pictures):
     command = [sys.executable, str(MODELS), "plain"]
     monkeypatch.setattr(client, "usual_command", lambda: command)
     dialog = tools.automatic()
@@ -293,7 +293,9 @@ def test_closing_tells_that_captions_are_kept(tools: CaptionTools, monkeypatch, 
     assert tools.note.text() == (
         "2 new captions left unwritten; the same settings offer them again."
     )
-    assert tools.note.kind() == "help"
+    assert tools.note.kind() == "help" and not tools.note.isHidden()
+    tools.set_current(pictures[3])
+    assert tools.note.isHidden()
 
 
 def test_captions_that_could_not_be_written_are_there_again(
