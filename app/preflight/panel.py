@@ -279,12 +279,12 @@ class Needs(QWidget):
         if need is None:
             return ""
         if not need.total:
-            return self.tr("not known before the first run with this base model")
+            return self.tr("not known yet; the first such run measures it")
         text = self.tr("about %1").replace("%1", duration(need.training + need.sampling))
         if need.sampling:
             parts = self.tr(": steps %1, samples %2").replace("%1", duration(need.training))
             text += parts.replace("%2", duration(need.sampling))
-        if need.preparing:
+        if need.preparing >= 0.5:
             more = self.tr("; preparing pictures up to %1 more")
             text += more.replace("%1", duration(need.preparing))
         how = (

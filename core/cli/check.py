@@ -328,7 +328,7 @@ def _print_needs(report: Preflight) -> None:
             parts.append(f"samples {duration(need_time.sampling)}")
         say(f"Time        about {duration(need_time.total)}, {by}: {', '.join(parts)}")
     elif report.base is not None:
-        say("Time        not known before the first run with this base model")
+        say("Time        not known yet; the first such run measures it")
 
 
 def _verdict(found: _Found) -> str:

@@ -121,7 +121,7 @@ def test_check_says_what_would_be_trained(settings: list[str], pictures: Path, c
     out, err = capsys.readouterr()
     assert "64x64" in out
     assert "Steps       4 " in out
-    assert "Time        not known before the first run" in out
+    assert "Time        not known yet; the first such run measures it" in out
     assert "Can be trained; 1 warning." in out
     assert "1 of 5 pictures" in err
     assert call("check", "demo", *settings, "--json") == 0
