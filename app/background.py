@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
+import os
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +30,15 @@ def end_later(threads: Iterable[threading.Thread]) -> None:
     for thread in [thread for thread in _ending if not thread.is_alive()]:
         _ending.discard(thread)
     _ending.update(thread for thread in threads if thread.is_alive())
+
+
+def give_way(nicer: int) -> None:
+    """Let the window's thread and others go before the calling one where there are too few cores:
+    `nicer` steps on the system's scale of 40; on Linux alone that can be said of a thread."""
+    if sys.platform == "linux":
+        own = threading.get_native_id()
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, own, os.getpriority(os.PRIO_PROCESS, own) + nicer)
 
 
 @atexit.register

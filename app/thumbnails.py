@@ -24,11 +24,13 @@ import shiboken6
 from PySide6.QtCore import QObject, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QColorSpace, QImage, QImageReader, QPainter
 
-from app.background import end_later
+from app.background import end_later, give_way
 from core.paths import cache_dir
 
 EDGES = (256, 512)
 THREADS = 2
+# Steps behind the window's thread and those that decode the picture on the screen.
+_NICER = 5
 MEMORY_BYTES = 96 * 1024 * 1024
 DISK_BYTES = 1024 * 1024 * 1024
 # How long one turn of the event loop may hand out pictures.
@@ -256,6 +258,7 @@ class _Queue:
             return None
 
     def _work(self) -> None:
+        give_way(_NICER)
         while (key := self._next()) is not None:
             try:
                 image, reason = self.disk.thumbnail(Path(key[0]), key[1])

@@ -6,11 +6,9 @@ decoded, so that no key press ever waits behind pictures that were passed by.
 
 from __future__ import annotations
 
-import contextlib
 import enum
 import os
 import queue
-import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
@@ -21,7 +19,7 @@ import shiboken6
 from PySide6.QtCore import QObject, QSize, Signal
 
 from app import prefs
-from app.background import end_later
+from app.background import end_later, give_way
 from app.viewer import decode
 from app.viewer.decode import Picture, Version, fitting, version_of
 
@@ -29,6 +27,7 @@ AHEAD, BEHIND = 6, 2
 BUDGET_MB = 512
 MEMORY_PREFERENCE = "viewer/memory_mb"
 LOW_EDGE = 640
+# Steps that the threads give way to the window's where there are too few cores.
 NICER = 2
 
 
@@ -87,14 +86,6 @@ def _drop(pictures: queue.SimpleQueue[Picture | None]) -> None:
     """Let go of pictures, in a thread, until None comes."""
     while pictures.get() is not None:
         pass
-
-
-def _give_way() -> None:
-    """Let the window's thread go a little before this one where there are too few cores."""
-    if sys.platform == "linux":
-        own = threading.get_native_id()
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, own, os.getpriority(os.PRIO_PROCESS, own) + NICER)
 
 
 class Loader(QObject):
@@ -261,7 +252,7 @@ class Loader(QObject):
     # --- in the threads ------------------------------------------------------
 
     def _work(self) -> None:
-        _give_way()
+        give_way(NICER)
         while True:
             with self._lock:
                 while not (self._queue or self._checks or self._closed):
