@@ -306,6 +306,10 @@ class ConceptStatistics(QWidget):
 
     def _count_rows(self, facts: Statistics) -> list[tuple[str, str]]:
         captions = str(facts.captions)
+        having = facts.pictures - facts.captions_missing
+        if facts.captions != having:  # some have alternatives
+            text = counted(self.tr("%1 for %n picture(s)", "", having), having)
+            captions = text.replace("%1", captions)
         if facts.captions_missing:
             missing = self.tr(", %n picture(s) without", "", facts.captions_missing)
             captions += counted(missing, facts.captions_missing)

@@ -420,6 +420,8 @@ def test_the_statistics_show_what_was_counted(styled: QApplication, qtbot: Any) 
     view.show()
     assert [(bar.label, bar.value) for bar in view.tags.bars] == [("cat", 5), ("hat", 2)]
     assert sum(bar.value for bar in view.aspects.bars) == 5
+    told = [label.text() for label in view.counts.findChildren(QLabel)]
+    assert "6 for 5 pictures, 1 over 75 tokens" in told and "5, 1 skipped" in told
     chosen: list[str] = []
     view.tagChosen.connect(chosen.append)
     for y in (2, view.tags.height() - 3):
