@@ -161,9 +161,10 @@ def copy_file(source: Path, target: Path, temporary: Path) -> None:
             shutil.copyfile(source, temporary)
             with open(temporary, "rb+") as file:
                 os.fsync(file.fileno())
-            # A volume that keeps no permissions still keeps the picture.
-            with contextlib.suppress(PermissionError):
-                shutil.copystat(source, temporary)
+        # A volume that keeps no permissions still keeps the picture. An undo knows the copy by
+        # its time.
+        with contextlib.suppress(PermissionError):
+            shutil.copystat(source, temporary, follow_symlinks=False)
         faults.point("copied")
         move_file(temporary, target)
     except OSError:

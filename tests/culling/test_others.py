@@ -338,6 +338,25 @@ def test_moving_to_another_volume(pictures: Path, tmp_path: Path) -> None:
                 path.unlink()
 
 
+@pytest.mark.skipif(
+    os.utime not in os.supports_follow_symlinks, reason="links have no time of their own here"
+)
+def test_copied_links_are_taken_back(pictures: Path, tmp_path: Path) -> None:
+    fill(tmp_path / "elsewhere", "real.png")
+    fill(pictures, "a.txt")
+    picture = pictures / "a.png"
+    picture.symlink_to(tmp_path / "elsewhere" / "real.png")
+    os.utime(picture, ns=(10**18, 10**18), follow_symlinks=False)
+    history = History.open(pictures)
+    history.mark([picture], "keep")
+    kept = tmp_path / "kept"
+    assert history.copy_kept([picture], kept).problems == ()
+    assert os.readlink(kept / "a.png") == os.readlink(picture)
+    undone = history.undo()
+    assert undone is not None and undone.problems == ()
+    assert tree(kept) == {} and picture.is_symlink()
+
+
 @pytest.mark.parametrize("way", ["one step", "second link", "plain link", "placeholder"])
 def test_moving_never_overwrites(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if way != "one step":
