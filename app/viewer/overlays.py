@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from math import cos, floor, pi, sin
 
 from PySide6.QtCore import QLocale, QPointF, QRectF, QSizeF, Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QImage, QPainter, QPen, QPolygonF
@@ -16,6 +17,7 @@ VEIL = QColor(18, 18, 18, 205)
 TEXT, MUTED = QColor("#f4f4f2"), QColor("#b9b9b5")
 KEEP, REJECT, STAR = QColor("#54c184"), QColor("#ef6b62"), QColor("#f5c451")
 _DIM = QColor(0, 0, 0, 150)
+_BAND = 48
 
 
 @dataclass
@@ -55,7 +57,7 @@ def draw(painter: QPainter, room: QRectF, target: QRectF, shown: Shown) -> None:
     free = room.adjusted(0, shown.top, 0, 0)
     if not target.isEmpty():
         if shown.mark == "reject":
-            painter.fillRect(target.intersected(room), QColor(0, 0, 0, 130))
+            _shade(painter, target.intersected(room), QColor(0, 0, 0, 130))
         if shown.mask is not None and not shown.mask.isNull():
             painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
             painter.drawImage(target, shown.mask)
@@ -102,7 +104,6 @@ def _draw_crop(painter: QPainter, room: QRectF, target: QRectF, shown: Shown) ->
     assert shown.placement is not None
     crop = crop_rect(shown.placement, target)
     seen = target.intersected(room)
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
     for outside in (
         QRectF(seen.topLeft(), QPointF(seen.right(), crop.top())),
         QRectF(QPointF(seen.left(), crop.bottom()), seen.bottomRight()),
@@ -110,7 +111,8 @@ def _draw_crop(painter: QPainter, room: QRectF, target: QRectF, shown: Shown) ->
         QRectF(QPointF(crop.right(), crop.top()), QPointF(seen.right(), crop.bottom())),
     ):
         if outside.width() > 0 and outside.height() > 0:
-            painter.fillRect(outside, _DIM)
+            _shade(painter, outside, _DIM)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
     painter.setBrush(Qt.BrushStyle.NoBrush)
     painter.setPen(QPen(QColor(0, 0, 0, 160), 3))
     painter.drawRect(crop)
@@ -187,8 +189,6 @@ def draw_stars(painter: QPainter, corner: QPointF, height: float, count: int) ->
 
 
 def star_shape(middle: QPointF, radius: float) -> QPolygonF:
-    from math import cos, pi, sin
-
     points = []
     for corner in range(10):
         length = radius if corner % 2 == 0 else radius * 0.42
@@ -201,10 +201,39 @@ def _line_height() -> float:
     return QFontMetricsF(theme.font()).height()
 
 
+def _bands(painter: QPainter, box: QRectF) -> Iterator[QRectF]:
+    """A box in pieces of a few lines of the screen's pixels.
+
+    Qt spreads what blends more lines over several threads and waits for them: longer than it
+    takes, and many times as long where other programs keep the cores busy.
+    """
+    ratio = painter.device().devicePixelRatioF()
+    top, end = box.top(), floor(box.top() * ratio)
+    while top < box.bottom():
+        end += _BAND
+        bottom = min(end / ratio, box.bottom())
+        yield QRectF(box.left(), top, box.width(), bottom - top)
+        top = bottom
+
+
+def _shade(painter: QPainter, box: QRectF, colour: QColor) -> None:
+    """Darken a part of the picture, without seams to other parts or between its bands."""
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+    whole = QRectF(box.topLeft().toPoint(), box.bottomRight().toPoint())
+    for band in _bands(painter, whole):
+        painter.fillRect(band, colour)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+
+
 def _veil(painter: QPainter, box: QRectF) -> None:
+    """A dark plate with round corners to write on."""
     painter.setPen(Qt.PenStyle.NoPen)
     painter.setBrush(VEIL)
-    painter.drawRoundedRect(box, theme.unit(0.5), theme.unit(0.5))
+    plate = box.toAlignedRect().toRectF()
+    for band in _bands(painter, plate):
+        painter.setClipRect(band)
+        painter.drawRoundedRect(plate, theme.unit(0.5), theme.unit(0.5))
+    painter.setClipping(False)
 
 
 def label(
