@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from PySide6.QtCore import QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QKeySequence, QShortcut
+from PySide6.QtGui import QKeySequence, QResizeEvent, QShortcut
 from PySide6.QtWidgets import QApplication, QStackedWidget, QVBoxLayout, QWidget
 
 from app import dialogs, theme
@@ -34,6 +34,44 @@ from core.runs.folder import RunFolder
 from core.worker import protocol
 
 PICTURES, LOG, RUNS = range(3)
+_PLOT_FROM = 36  # spacing units of height
+
+
+class _Now(QWidget):
+    """Picture, plot and numbers below each other; where all three cannot be, the plot gives way."""
+
+    def __init__(self, gallery: Gallery, plot: LossPlot, numbers: Numbers) -> None:
+        super().__init__()
+        self._plot, self._numbers = plot, numbers
+        self._zoomed = False
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(theme.unit(1))
+        layout.addWidget(gallery, 5)
+        layout.addWidget(plot, 2)
+        layout.addWidget(numbers)
+
+    def set_zoomed(self, zoomed: bool) -> None:
+        """Whether the picture has all the room."""
+        self._zoomed = zoomed
+        self._share()
+
+    def minimumSizeHint(self) -> QSize:
+        """What picture and numbers need; the plot asks for nothing."""
+        least = super().minimumSizeHint()
+        if self._plot.isHidden():
+            return least
+        plot = max(self._plot.minimumHeight(), self._plot.minimumSizeHint().height())
+        return QSize(least.width(), least.height() - plot - theme.unit(1))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        self._share()
+        super().resizeEvent(event)
+
+    def _share(self) -> None:
+        room = self.height() >= theme.unit(_PLOT_FROM)
+        self._plot.setVisible(room and not self._zoomed)
+        self._numbers.setVisible(not self._zoomed)
 
 
 class RunPanel(QWidget):
@@ -91,13 +129,7 @@ class RunPanel(QWidget):
         self.log = LogView()
         self.runs = RunsList(self._loader, self._background, self.runs_dir)
         self.empty = EmptyPage()
-        self._now = QWidget()
-        now = QVBoxLayout(self._now)
-        now.setContentsMargins(0, 0, 0, 0)
-        now.setSpacing(theme.unit(1))
-        now.addWidget(self.gallery, 5)
-        now.addWidget(self.plot, 2)
-        now.addWidget(self.numbers)
+        self._now = _Now(self.gallery, self.plot, self.numbers)
         self.pages = QStackedWidget()
         for page in (self._now, self.log, self.runs, self.empty):
             self.pages.addWidget(page)
@@ -209,8 +241,7 @@ class RunPanel(QWidget):
         self._zoomed = zoomed
         self.show_page(PICTURES)
         self._escape.setEnabled(zoomed)
-        for widget in (self.plot, self.numbers):
-            widget.setVisible(not zoomed)
+        self._now.set_zoomed(zoomed)
         self._tell()
         self.gallery.set_zoomed(zoomed)
         self.pictureZoomed.emit(zoomed)

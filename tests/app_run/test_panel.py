@@ -414,6 +414,19 @@ def test_the_picture_takes_the_window_and_gives_it_back(
     assert zoomed == [True, False] and not panel.plot.isHidden()
 
 
+def test_in_a_low_window_the_plot_gives_way_to_the_picture(
+    panel: RunPanel, runs: Path, qtbot: QtBot
+) -> None:
+    panel.attach(make_run(runs, until=60, total=60, status="finished").path)
+    panel.resize(panel.width(), 1200)
+    until(qtbot, lambda: not panel.plot.isHidden())
+    panel.resize(panel.width(), 300)
+    until(qtbot, panel.plot.isHidden)
+    assert not panel.gallery.isHidden() and not panel.numbers.isHidden()
+    panel.resize(panel.width(), 1200)
+    until(qtbot, lambda: not panel.plot.isHidden())
+
+
 @pytest.mark.parametrize("mode", ["light", "dark"])
 def test_nothing_is_cut_off_at_the_smallest_size(
     qtbot: QtBot, panel: RunPanel, runs: Path, mode: theme.Mode
