@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ from PySide6.QtWidgets import QApplication
 from app import dialogs
 from app.state import SettingsState
 from app.window import Window
+
+Settled = Callable[[Window], None]
 
 
 @pytest.fixture(autouse=True)
@@ -149,7 +152,7 @@ def window(make_window: Callable[[], Window]) -> Window:
 
 
 @pytest.fixture
-def settled(qtbot: Any) -> Callable[[Window], None]:
+def settled(qtbot: Any) -> Settled:
     """Waits until a window's background work and its plan are done."""
 
     def wait(window: Window) -> None:
@@ -163,3 +166,17 @@ def settled(qtbot: Any) -> Callable[[Window], None]:
         )
 
     return wait
+
+
+@pytest.fixture
+def complete(window: Window, pictures: Path, base_model: Path, settled: Settled) -> Window:
+    """A window whose settings can be trained, with one picture there twice."""
+    shutil.copy(pictures / "picture 1.png", pictures / "twin.png")
+    (pictures / "long.txt").write_text("very " * 90, encoding="utf-8")
+    Image.new("RGB", (80, 80), (250, 0, 0)).save(pictures / "long.png")
+    window.take_dropped([pictures])
+    window.state.set("model.base", str(base_model))
+    window.state.set("training.resolution", 64)
+    window.state.set("training.warmup_steps", 0)
+    settled(window)
+    return window
