@@ -116,7 +116,7 @@ def test_dragging_something_over_the_window_shows_that_it_can_be_dropped(
     copy = Qt.DropAction.CopyAction
 
     def drag_in() -> QDragEnterEvent:
-        event = QDragEnterEvent(QPointF(300, 300), copy, data, left, none)
+        event = QDragEnterEvent(QPoint(300, 300), copy, data, left, none)
         QApplication.sendEvent(window, event)
         return event
 
