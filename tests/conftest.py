@@ -5,6 +5,7 @@ The environment is set while this file is imported, before Qt, torch or a hub li
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import socket
@@ -19,6 +20,7 @@ import pytest
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QApplication
+    from pytestqt.qtbot import QtBot
 
 # A busy machine must not fail a test that is right.
 hypothesis.settings.register_profile("limner", deadline=None)
@@ -154,6 +156,14 @@ def gui_collector() -> Iterator[None]:
     yield
     gc.collect()
     gc.enable()
+
+
+@pytest.fixture
+def qtbot(qtbot: QtBot) -> QtBot:
+    """pytest-qt's, which waits longer: a busy machine must not fail a test that is right."""
+    qtbot.waitUntil = functools.partial(qtbot.waitUntil, timeout=20000)
+    qtbot.waitSignal = functools.partial(qtbot.waitSignal, timeout=20000)
+    return qtbot
 
 
 @pytest.fixture(scope="session")

@@ -146,11 +146,11 @@ class Canvas(pg.PlotWidget):
         self._log = self._losses.logarithmic = on
         self._next = 0.0
 
-    def draw(self, view: RunView) -> None:
-        """Draw the run as it is now; skipped while drawing costs too much of the time."""
+    def draw(self, view: RunView) -> bool:
+        """Draw the run as it is now; False and nothing while drawing costs too much of the time."""
         start = time.monotonic()
         if start < self._next:
-            return
+            return False
         raw_x, raw_y = self._arrays(view.loss)
         smooth_x, smooth_y = self._arrays(view.smoothed)
         self._raw.setData(*_thinned(raw_x, raw_y, self.width()))
@@ -168,6 +168,7 @@ class Canvas(pg.PlotWidget):
         self.rangeChanged.emit()
         cost = time.monotonic() - start
         self._next = start + 15 * cost
+        return True
 
     def _arrays(self, curve: Curve) -> tuple[np.ndarray, np.ndarray]:
         x, y = _numpy(curve)

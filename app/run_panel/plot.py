@@ -140,14 +140,17 @@ class LossPlot(QWidget):
     def _redraw(self) -> None:
         if self._canvas is None or not self.isVisible():
             return
-        if self._drawn != self._view.revision:
-            self._drawn = self._view.revision
-            self._canvas.draw(self._view)
+        revision = self._view.revision
+        if self._drawn != revision and self._canvas.draw(self._view):
+            self._drawn = revision
             self.ticks.set_marks(
                 sorted({s for by_step in self._view.pictures.values() for s in by_step}),
                 sorted(self._view.checkpoints),
             )
             self._align_ticks()
+        elif self._drawn != revision:
+            # The last events of a run are drawn too: nothing else would ask for it.
+            self._timer.start()
         if self._view.loss.steps:
             self._stack.setCurrentWidget(self._canvas)
         self._values()

@@ -114,8 +114,8 @@ def test_pictures_fill_the_tab_and_settings_bring_the_list_back(
     read(page)
     assert page.isVisible()
     assert not tab.card(1).isVisible() and not tab.add.isVisible()
-    qtbot.waitUntil(lambda: page.height() > 300, timeout=5000)
-    qtbot.waitUntil(lambda: tab.verticalScrollBar().maximum() == 0, timeout=5000)
+    qtbot.waitUntil(lambda: page.height() > 300)
+    qtbot.waitUntil(lambda: tab.verticalScrollBar().maximum() == 0)
     card = tab.card(0)
     assert card.mapTo(window, QPoint(0, card.height())).y() <= 720
     QTest.mouseClick(card.rooms.buttons["settings"], Qt.MouseButton.LeftButton)
@@ -144,7 +144,7 @@ def test_the_check_leads_to_a_picture(
     page = tab.card(0).pictures
     assert page is not None
     read(page)
-    qtbot.waitUntil(lambda: page.grid.current() == pictures / "picture 3.png", timeout=5000)
+    qtbot.waitUntil(lambda: page.grid.current() == pictures / "picture 3.png")
     page.model.set_filter("bad")
     assert page.model.shown() == []
     tab.reveal_picture(0, pictures / "picture 4.png")

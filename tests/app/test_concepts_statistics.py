@@ -65,7 +65,7 @@ def test_the_statistics_count_in_the_background(
     # Nobody looks yet.
     assert background.is_idle()
     view.show()
-    qtbot.waitUntil(lambda: view.facts is not None, timeout=10000)
+    qtbot.waitUntil(lambda: view.facts is not None)
     assert view.facts == statistics_of(plan.items)
     (pictures / "picture 0.png").unlink()
     view.look_again()
@@ -89,15 +89,15 @@ def test_the_statistics_fill_while_pictures_are_read(
     view.look_at(job, 0, 64)
     view.show()
     assert "Looking" in view.empty.text()
-    qtbot.waitUntil(lambda: view.facts is not None and view.facts.pictures == 5, timeout=10000)
-    qtbot.waitUntil(background.is_idle, timeout=10000)
+    qtbot.waitUntil(lambda: view.facts is not None and view.facts.pictures == 5)
+    qtbot.waitUntil(background.is_idle)
     assert len(first) == 1 and "1 so far" in first[0][1]
     assert view.counts.findChildren(QLabel)[1].text().startswith("5")
     assert "so far" not in view.counts.findChildren(QLabel)[1].text()
     # Nothing that is complete goes back to what is known so far.
     view.filled.connect(lambda: pytest.fail("filled again"))
     view.look_again()
-    qtbot.waitUntil(background.is_idle, timeout=10000)
+    qtbot.waitUntil(background.is_idle)
     assert view.facts is not None and view.facts.pictures == 5
     background.close()
 
@@ -109,14 +109,14 @@ def test_a_concepts_card_has_its_statistics(complete: Window, qtbot: Any) -> Non
     card.enter("statistics")
     assert card.statistics is not None
     view = card.statistics
-    qtbot.waitUntil(lambda: view.facts is not None and view.facts.pictures == 7, timeout=10000)
+    qtbot.waitUntil(lambda: view.facts is not None and view.facts.pictures == 7)
     view.tagChosen.emit("thing 1")
     assert card.room == "pictures" and card.pictures is not None
     assert card.pictures.bar.search.text() == "thing 1"
     card.enter("statistics")
     complete.state.set("concepts.0.small", "leave_out")
     complete.state.set("training.resolution", 96)
-    qtbot.waitUntil(lambda: view.facts is not None and view.facts.pictures < 7, timeout=10000)
+    qtbot.waitUntil(lambda: view.facts is not None and view.facts.pictures < 7)
 
 
 def test_the_statistics_of_the_last_of_many_concepts_come_into_view(
@@ -134,14 +134,14 @@ def test_the_statistics_of_the_last_of_many_concepts_come_into_view(
     card.enter("statistics")
     view = card.statistics
     assert view is not None
-    qtbot.waitUntil(lambda: view.facts is not None and view.facts.pictures == 1, timeout=10000)
+    qtbot.waitUntil(lambda: view.facts is not None and view.facts.pictures == 1)
 
     def seen() -> bool:
         room = page.viewport().rect()
         top = view.aspects.mapTo(page.viewport(), view.aspects.rect().topLeft())
         return room.contains(top) and room.contains(card.rooms.mapTo(page.viewport(), QPoint(0, 0)))
 
-    qtbot.waitUntil(seen, timeout=10000)
+    qtbot.waitUntil(seen)
 
 
 def test_bars_of_lengths_and_shapes() -> None:

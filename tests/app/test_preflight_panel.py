@@ -86,7 +86,7 @@ def test_a_line_leads_to_the_picture(checked: Window, qtbot: Any) -> None:
     assert checked.tabs.currentWidget() is page
     grid = page.card(0).pictures
     assert grid is not None
-    qtbot.waitUntil(lambda: "long.png" in chosen_names(grid), timeout=10000)
+    qtbot.waitUntil(lambda: "long.png" in chosen_names(grid))
 
 
 def chosen_names(pictures: Any) -> list[str]:
@@ -105,7 +105,7 @@ def test_a_line_about_many_leads_to_all_of_them(
     assert isinstance(tab, ConceptsTab)
     page = tab.card(0).pictures
     assert page is not None
-    qtbot.waitUntil(lambda: page.model.filter_name() == "no_caption", timeout=10000)
+    qtbot.waitUntil(lambda: page.model.filter_name() == "no_caption")
     assert [p.name for p in page.model.shown()] == [
         "picture 0.png",
         "picture 3.png",
@@ -114,12 +114,12 @@ def test_a_line_about_many_leads_to_all_of_them(
     ]
     assert chosen_names(page) == ["picture 0.png"]
     complete.check.problems.choose(row_of(complete, "duplicates_exact"))
-    qtbot.waitUntil(lambda: page.model.filter_name() == "duplicates", timeout=10000)
+    qtbot.waitUntil(lambda: page.model.filter_name() == "duplicates")
     assert set(chosen_names(page)) < {p.name for p in page.model.shown()}
     assert {p.name for p in page.model.shown()} >= {"picture 1.png", "twin.png"}
     # A line about one picture shows it whatever is filtered.
     complete.check.problems.choose(row_of(complete, "captions_long"))
-    qtbot.waitUntil(lambda: chosen_names(page) == ["long.png"], timeout=10000)
+    qtbot.waitUntil(lambda: chosen_names(page) == ["long.png"])
     assert page.model.filter_name() == "all"
 
 
@@ -301,14 +301,14 @@ def test_it_can_be_stopped_and_begun_again(
     monkeypatch.setattr(module, "find_duplicates", slow)
     complete.footer.check.click()
     qtbot.waitUntil(entered.is_set, timeout=20000)
-    qtbot.waitUntil(lambda: complete.preflight_watch.progress.phase == "duplicates", timeout=5000)
+    qtbot.waitUntil(lambda: complete.preflight_watch.progress.phase == "duplicates")
     panel = complete.check
     assert "Comparing" in panel.verdict.full_text()
     assert panel.stop.isVisible()
     # What is known without comparing is there already.
     assert "captions_long" in codes(complete)
     panel.stop.click()
-    qtbot.waitUntil(stopped.is_set, timeout=5000)
+    qtbot.waitUntil(stopped.is_set)
     assert panel.verdict.full_text() == "Stopped before everything was looked at."
     assert panel.again.isVisible()
     monkeypatch.setattr(module, "find_duplicates", real)

@@ -38,7 +38,7 @@ def previewed(qtbot: Any) -> Callable[..., dict[str, str]]:
     """Wait for a preview of so many rows."""
 
     def wait(dialog: ChangeDialog, rows: int) -> dict[str, str]:
-        qtbot.waitUntil(lambda: dialog.model.rowCount() == rows, timeout=10000)
+        qtbot.waitUntil(lambda: dialog.model.rowCount() == rows)
         return shown(dialog)
 
     return wait
@@ -76,7 +76,7 @@ def test_a_bad_pattern_is_told_and_changes_nothing(tools: CaptionTools, previewe
     dialog.regular.click()
     dialog.first.clear()
     qtbot.keyClicks(dialog.first, "(robot")
-    qtbot.waitUntil(lambda: dialog.note.isVisible(), timeout=10000)
+    qtbot.waitUntil(lambda: dialog.note.isVisible())
     assert "The pattern (robot is not valid" in dialog.note.text()
     assert dialog.model.rowCount() == 0 and not dialog.apply.isEnabled()
     qtbot.keyClicks(dialog.first, ")")
@@ -117,7 +117,7 @@ def test_other_changes(tools: CaptionTools, qtbot, kind, first, second, expected
     dialog.second.setText(second)
     dialog._edited(None)
     wanted = {f"bild {number}.png": text for number, text in expected.items()}
-    qtbot.waitUntil(lambda: wanted.items() <= shown(dialog).items(), timeout=10000)
+    qtbot.waitUntil(lambda: wanted.items() <= shown(dialog).items())
 
 
 def test_only_the_fields_of_a_change_are_shown(tools: CaptionTools):

@@ -437,4 +437,4 @@ def test_tokens_in_words(counts, text):
 def test_tokens_are_counted_while_typing(tools: CaptionTools, pictures, qtbot: Any):
     tools.set_current(pictures[1])
     write(tools, "a red robot")
-    qtbot.waitUntil(lambda: tools.editor.tokens.text() == "3 / 75 tokens, 1 chunk", timeout=10000)
+    qtbot.waitUntil(lambda: tools.editor.tokens.text() == "3 / 75 tokens, 1 chunk")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -158,3 +159,14 @@ def test_validation_has_a_curve_and_a_number_of_its_own(
     assert plot._validation.isVisibleTo(plot)
     assert "0.2500" in plot._validation.text()
     assert list(plot._canvas._validation.getData()[1]) == [0.5, 0.25]
+
+
+def test_the_last_events_are_drawn_also_after_a_costly_drawing(
+    qtbot: QtBot, plot: LossPlot, tmp_path: Path
+) -> None:
+    view = a_view(tmp_path)
+    shown(qtbot, plot, view)
+    plot._canvas._next = time.monotonic() + 0.4  # as after a drawing that took long
+    view.apply([protocol.Validation(step=0, loss=0.5)])
+    plot.refresh()
+    qtbot.waitUntil(lambda: plot._canvas._validation.getData()[1] is not None)

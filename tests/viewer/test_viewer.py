@@ -373,7 +373,7 @@ def test_buttons_and_menu_reach_everything(viewer: Viewer, painted: Wait, qtbot:
     viewer.show_controls(False)
     assert not viewer.bar.isVisible()
     QCursor.setPos(over(QPoint(320, 310)))
-    qtbot.waitUntil(viewer.bar.isVisible, timeout=5000)
+    qtbot.waitUntil(viewer.bar.isVisible)
     qtbot.mouseClick(viewer.bar.buttons["info"], Qt.MouseButton.LeftButton)
     assert viewer.describer.shows_info
     qtbot.mouseClick(viewer.sides[1], Qt.MouseButton.LeftButton)
@@ -485,7 +485,7 @@ def test_a_running_training_on_the_folder_is_told_once(
     assert held is not None
     try:
         viewer = viewers(pictures)
-        qtbot.waitUntil(lambda: run.path.name in viewer.notice.text, timeout=10000)
+        qtbot.waitUntil(lambda: run.path.name in viewer.notice.text)
         viewer.commands.run("delete")
         idle(viewer)
         assert len(list(pictures.glob("*.png"))) == 11
