@@ -31,7 +31,12 @@ class Problem:
         return asdict(self)
 
     def sentence(self) -> str:
-        """Title, detail and hint in one line, for the log and the command line."""
+        """Title, detail and hint, for the log and the command line.
+
+        In one line; only a detail of several lines, such as the end of a log, comes below it.
+        """
+        if "\n" in self.detail:
+            return " ".join(part for part in (self.title, self.hint) if part) + "\n" + self.detail
         return " ".join(part for part in (self.title, self.detail, self.hint) if part)
 
 

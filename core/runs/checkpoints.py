@@ -57,6 +57,11 @@ def list_checkpoints(run: RunFolder) -> list[CheckpointInfo]:
     return [inspect(path, step) for step, path in sorted(found)]
 
 
+def resumable_steps(run: RunFolder) -> list[int]:
+    """The steps that training can be resumed from, in order; empty where it must begin anew."""
+    return [c.step for c in list_checkpoints(run) if c.valid and c.has_state]
+
+
 def inspect(path: Path, step: int) -> CheckpointInfo:
     """What the checkpoint folder `path` holds; reads no weights."""
     state = path / STATE_NAME

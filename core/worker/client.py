@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from core.errors import Problem
 from core.files import write_text
-from core.runs.checkpoints import list_checkpoints
+from core.runs.checkpoints import resumable_steps
 from core.runs.folder import RunFolder
 from core.worker import protocol
 from core.worker.lineprocess import LineProcess
@@ -75,7 +75,7 @@ def why_it_died(run: RunFolder, code: int | None, printed: str = "") -> Problem:
     code: its exit code where known, negative for a signal. printed: what came on its stderr.
     """
     tail = printed.splitlines()[-5:] or _last_words(log_tail(run, 200))
-    kept = [c.step for c in list_checkpoints(run) if c.valid and c.has_state]
+    kept = resumable_steps(run)
     hint = "Start it again to begin anew."
     if kept:
         hint = f"Resume it from its checkpoint at step {kept[-1]}."

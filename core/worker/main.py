@@ -242,10 +242,13 @@ def problem_of(error: BaseException, job: Job | None, place: RunFolder) -> Probl
     if _is_out_of_memory(error):
         return _out_of_memory(error, job)
     if _is_disk_full(error):
+        hint = "Free some space, then start the run again."
+        if kept := checkpoints.resumable_steps(place):
+            hint = f"Free some space, then resume the run from its checkpoint at step {kept[-1]}."
         return Problem(
             code="disk_full",
             title=f"The disk that holds {place.path} is full.",
-            hint="Free some space, then resume the run; its last checkpoint is intact.",
+            hint=hint,
             file=str(place.path),
         )
     words = " ".join(str(error).split())

@@ -315,7 +315,8 @@ def test_a_closed_pipe_holds_nothing_up(run: RunFolder, script_command: Any) -> 
     [
         ("cuda_memory", "out_of_memory", "batch size"),
         ("memory", "out_of_memory", "resolution"),
-        ("disk", "disk_full", "Free some space"),
+        # Before the first checkpoint there is none to resume from.
+        ("disk", "disk_full", "Free some space, then start the run again."),
         ("rust_disk", "disk_full", "Free some space"),
         ("bug", "internal_error", ""),
     ],
@@ -395,6 +396,8 @@ def test_a_native_crash_leaves_its_trace_in_the_log(
     assert "crashed (SIGSEGV)" in problem.title
     assert "Segmentation fault" in run.log_file.read_text(encoding="utf-8")
     assert problem.detail
+    first, *log = problem.sentence().splitlines()
+    assert first == f"{problem.title} {problem.hint}" and log == problem.detail.splitlines()
 
 
 @posix
