@@ -1,14 +1,134 @@
-"""Writing files so that a reader never sees half of one."""
+"""Writing, renaming and removing files: a reader never sees half of one, and nobody gives up early.
+
+On Windows a file that a virus scanner, the search indexer, a synchroniser or another program has
+open cannot be renamed, replaced or removed. Most let go within a second, so everything here tries
+again for a few seconds; what stays locked is told by `reason`.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
-import tempfile
+import shutil
+import stat
+import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+# Windows: access denied, sharing violation, lock violation, file mapped by a program.
+_DENIED = 5
+_IN_USE = frozenset({32, 33, 1224})
+# Seconds to wait before each further try, 4.4 s in all.
+_WAITS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.2, 1.6)
+
+
+def is_in_use(error: OSError) -> bool:
+    """Whether Windows refused because a program has the file, or one in the folder, open.
+
+    Access denied counts too: Windows says so for files that are about to go and for folders with
+    open files, and seldom for folders that are read-only.
+    """
+    number = getattr(error, "winerror", None)
+    return number == _DENIED or number in _IN_USE
+
+
+def reason(error: OSError) -> str:
+    """Why a file could not be changed, as the rest of a sentence about it, with what to do."""
+    if getattr(error, "winerror", None) in _IN_USE:
+        return "it is open in another program; close it there and try again"
+    if is_in_use(error):
+        return "it is open in another program, or its folder is read-only; close it there"
+    return _REASONS.get(error.errno or 0, error.strerror or str(error))
+
+
+_REASONS = {
+    errno.ENOSPC: "the disk is full; make room and try again",
+    errno.EDQUOT: "the disk is full; make room and try again",
+    errno.EACCES: "its folder is read-only; change the folder's permissions",
+    errno.EPERM: "its folder is read-only; change the folder's permissions",
+    errno.EROFS: "it is on a read-only disk",
+    errno.EXDEV: "it lies on another volume",
+    errno.EEXIST: "another file is in the way; rename that one and try again",
+}
+
+
+def rename(source: Path | str, target: Path | str) -> None:
+    """`os.rename`, tried again while a program has the file or one in the folder open."""
+    _patiently(lambda: os.rename(source, target))
+
+
+def replace(source: Path | str, target: Path | str) -> None:
+    """`os.replace`, tried again while a program has either file open; a read-only target goes."""
+    _patiently(lambda: os.replace(source, target), target)
+
+
+def unlink(path: Path | str, missing_ok: bool = False) -> None:
+    """`os.unlink`, tried again while a program has the file open; a read-only file goes too."""
+    try:
+        _patiently(lambda: os.unlink(path), path)
+    except FileNotFoundError:
+        if not missing_ok:
+            raise
+
+
+def remove_tree(folder: Path) -> bool:
+    """Remove a folder and all in it, as far as it goes; returns whether it is gone."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for base, folders, names in os.walk(folder, topdown=False):
+        for name in names:
+            with contextlib.suppress(OSError):
+                unlink(os.path.join(base, name))
+        for name in folders:
+            with contextlib.suppress(OSError):
+                os.rmdir(os.path.join(base, name))
+    with contextlib.suppress(OSError):
+        os.rmdir(folder)
+    return not os.path.lexists(folder)
+
+
+def _patiently(call: Callable[[], object], going: Path | str | None = None) -> None:
+    """Do `call`, again and again while another program is in the way.
+
+    going: a file that the call removes. Its read-only attribute, which other systems ask of the
+    folder alone, is taken away first.
+    """
+    for wait in (*_WAITS, None):
+        try:
+            call()
+            return
+        except OSError as error:
+            if wait is None or not is_in_use(error):
+                raise
+            if going is not None and _make_writable(going):
+                continue
+        time.sleep(wait)
+
+
+def _make_writable(path: Path | str) -> bool:
+    """Take a file's read-only attribute away; whether it had one."""
+    try:
+        status = os.lstat(path)
+        if not stat.S_ISREG(status.st_mode) or status.st_mode & stat.S_IWRITE:
+            return False
+        os.chmod(path, stat.S_IMODE(status.st_mode) | stat.S_IWRITE)
+    except OSError:
+        return False
+    return True
+
+
+def new_file(folder: Path, prefix: str = ".writing-", suffix: str = "") -> Path:
+    """Make an empty file under a name of its own and return its path. Raises OSError.
+
+    `tempfile.mkstemp` would try two thousand million names in a folder that it is refused, as
+    Windows says access denied for that and for a name that is taken (Python issue 66305).
+    """
+    path = folder / f"{prefix}{uuid.uuid4().hex[:12]}{suffix}"
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    return path
 
 
 @contextlib.contextmanager
@@ -19,18 +139,21 @@ def replacing(path: Path) -> Iterator[Path]:
     The suffix is kept because some writers choose their format by it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".writing-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = new_file(path.parent, suffix=path.suffix)
+    usual = stat.S_IMODE(temporary.stat().st_mode)
     try:
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
-        _give_usual_permissions(temporary)
-        os.replace(temporary, path)
+        # Some writers make a file of their own that only its owner reads; people share LoRA files.
+        if stat.S_IMODE(temporary.stat().st_mode) != usual:
+            temporary.chmod(usual)
+        replace(temporary, path)
         sync_folder(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        # Raising here would hide why the block failed.
+        with contextlib.suppress(OSError):
+            unlink(temporary, missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:
@@ -42,14 +165,6 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _give_usual_permissions(path: Path) -> None:
-    # mkstemp makes files that only their owner reads; people share LoRA files.
-    if os.name == "posix":
-        umask = os.umask(0)
-        os.umask(umask)
-        path.chmod(0o666 & ~umask)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
