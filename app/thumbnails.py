@@ -11,7 +11,6 @@ import heapq
 import logging
 import os
 import sys
-import tempfile
 import threading
 import time
 import weakref
@@ -25,6 +24,7 @@ from PySide6.QtCore import QObject, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QColorSpace, QImage, QImageReader, QPainter
 
 from app.background import end_later, give_way
+from core import files
 from core.paths import cache_dir
 
 EDGES = (256, 512)
@@ -306,15 +306,14 @@ class _Disk:
         """Write a thumbnail; without a disk to write on it is simply made again next time."""
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(".jpg", "part-", file.parent)
-            os.close(handle)
-            if image.save(temporary, quality=_QUALITY):
+            temporary = files.new_file(file.parent, "part-", ".jpg")
+            if image.save(str(temporary), quality=_QUALITY):
                 size = os.path.getsize(temporary)
-                os.replace(temporary, file)
+                files.replace(temporary, file)
                 with self._lock:
                     self._written += size
             else:
-                os.unlink(temporary)
+                files.unlink(temporary)
         except OSError as error:
             _log.debug("a thumbnail was not kept: %s", error)
 
@@ -348,7 +347,7 @@ class _Disk:
             if excess <= 0 or stopped():
                 return
             try:
-                os.unlink(path)
+                files.unlink(path)
             except OSError as error:
                 _log.debug("a thumbnail was not removed: %s", error)
             excess -= size

@@ -58,18 +58,18 @@ _REASONS = {
 
 def rename(source: Path | str, target: Path | str) -> None:
     """`os.rename`, tried again while a program has the file or one in the folder open."""
-    _patiently(lambda: os.rename(source, target))
+    patiently(lambda: os.rename(source, target))
 
 
 def replace(source: Path | str, target: Path | str) -> None:
     """`os.replace`, tried again while a program has either file open; a read-only target goes."""
-    _patiently(lambda: os.replace(source, target), target)
+    patiently(lambda: os.replace(source, target), target)
 
 
 def unlink(path: Path | str, missing_ok: bool = False) -> None:
     """`os.unlink`, tried again while a program has the file open; a read-only file goes too."""
     try:
-        _patiently(lambda: os.unlink(path), path)
+        patiently(lambda: os.unlink(path), path)
     except FileNotFoundError:
         if not missing_ok:
             raise
@@ -90,8 +90,8 @@ def remove_tree(folder: Path) -> bool:
     return not os.path.lexists(folder)
 
 
-def _patiently(call: Callable[[], object], going: Path | str | None = None) -> None:
-    """Do `call`, again and again while another program is in the way.
+def patiently(call: Callable[[], object], going: Path | str | None = None) -> None:
+    """Do `call`, again and again for some seconds while another program is in the way.
 
     going: a file that the call removes. Its read-only attribute, which other systems ask of the
     folder alone, is taken away first.
@@ -129,6 +129,17 @@ def new_file(folder: Path, prefix: str = ".writing-", suffix: str = "") -> Path:
     path = folder / f"{prefix}{uuid.uuid4().hex[:12]}{suffix}"
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     return path
+
+
+def can_write(folder: Path) -> bool:
+    """Whether new files can be made in a folder, by making one: permissions alone do not tell."""
+    try:
+        probe = new_file(folder)
+    except OSError:
+        return False
+    with contextlib.suppress(OSError):
+        unlink(probe)
+    return True
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,9 @@ from pathlib import Path
 import pytest
 
 Call = Callable[..., None]
+
+_TESTS = Path(__file__).resolve().parent
+_PROGRAM = (str(_TESTS.parent / "core"), str(_TESTS.parent / "app"))
 
 
 def refusal(path: object, number: int = 32) -> PermissionError:
@@ -46,6 +50,17 @@ class Refusals:
                     self._told.add(known)
                     self.refused.append(name)
                     raise refusal(name)
+
+
+def _is_programs_call() -> bool:
+    """Whether Limner asks, and not a test that plays another program."""
+    frame = sys._getframe(2)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if name.startswith((*_PROGRAM, str(_TESTS))):
+            return name.startswith(_PROGRAM)
+        frame = frame.f_back  # type: ignore[assignment]
+    return False
 
 
 def _files_at(name: str) -> list[str]:
@@ -83,7 +98,7 @@ def momentary_refusals(patch: pytest.MonkeyPatch) -> Iterator[Refusals]:
 
 def _refusing(call: Call, refusals: Refusals, two: bool) -> Call:
     def refused_once(*paths: object, **named: object) -> None:
-        if named.get("dir_fd") is None:
+        if named.get("dir_fd") is None and _is_programs_call():
             refusals.check(*(paths[:2] if two else paths[:1]))
         call(*paths, **named)
 

@@ -93,3 +93,45 @@ def test_the_window_starts_light():
     loaded = modules_after("import app.window")
     assert "PySide6" in loaded
     assert loaded.isdisjoint((*HEAVY, "numpy", "pyqtgraph"))
+
+
+# Calls that Windows refuses while another program has the file open; core/files.py tries again.
+REFUSED = {
+    "os.rename",
+    "os.replace",
+    "os.unlink",
+    "os.remove",
+    "shutil.rmtree",
+    "shutil.move",
+    "tempfile.mkstemp",
+    "tempfile.NamedTemporaryFile",
+    "tempfile.mkdtemp",
+}
+
+
+def impatient_calls(tree: ast.AST) -> list[tuple[int, str]]:
+    """Line and text of each call that renames, replaces or removes files by itself."""
+    found = []
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            continue
+        called, given = ast.unparse(node.func), len(node.args) + len(node.keywords)
+        of_path = node.func.attr in ("unlink", "rename") or (
+            # Texts and dataclasses have a `replace` too, with two texts or with names.
+            node.func.attr == "replace" and len(node.args) == 1 and given == 1
+        )
+        if called in REFUSED or (of_path and not called.startswith("files.")):
+            found.append((node.lineno, called))
+    return found
+
+
+def test_files_are_renamed_and_removed_in_one_place():
+    found = []
+    for folder in ("core", "app"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            relative = path.relative_to(ROOT).as_posix()
+            if relative == "core/files.py":
+                continue
+            tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+            found += [f"{relative}:{line} {call}" for line, call in impatient_calls(tree)]
+    assert found == []

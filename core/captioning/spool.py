@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from core import files
 from core.captioning.options import CaptionOptions
 from core.paths import user_data_dir, user_path
 
@@ -63,10 +64,10 @@ class Spool:
     def clear(self) -> None:
         """The captions are written; also forgets what other runs left behind a month ago."""
         with contextlib.suppress(OSError):
-            self.file.unlink(missing_ok=True)
+            files.unlink(self.file, missing_ok=True)
             for other in self.file.parent.glob("*.jsonl"):
                 if time.time() - other.stat().st_mtime > _KEPT_SECONDS:
-                    other.unlink()
+                    files.unlink(other)
 
 
 def _model_files(options: CaptionOptions) -> list[Path]:

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import os
 import re
-import shutil
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from core import files
 from core.config.job import Job
 from core.config.json_files import read_json_object, write_json_object
 from core.config.preset_data import (
@@ -215,7 +214,7 @@ def rename_preset(path: Path, new_name: str) -> Path:
     target = path.with_name(f"{valid_name(new_name)}.json")
     _refuse_taken(target, but=path)
     with _writing(target):
-        os.rename(path, target)
+        files.rename(path, target)
     return target
 
 
@@ -248,7 +247,7 @@ def delete_preset(path: Path) -> Path | None:
     with _writing(path):
         folder.mkdir(exist_ok=True)
         target = _free(folder / path.name)
-        shutil.move(path, target)
+        files.rename(path, target)
     return target
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from core import files
 from core.config.json_files import read_json_object, write_json_object
 from core.config.preset_data import Data, migrate, minimal, over_defaults
 from core.errors import Problem, UserError, fail
@@ -99,7 +100,8 @@ def load_session() -> Session | None:
 
 def _put_aside(path: Path, cause: Problem) -> Problem:
     try:
-        kept = path.rename(_free_bad(path))
+        kept = _free_bad(path)
+        files.rename(path, kept)
         where = f"it was kept as {kept.name}"
     except OSError:
         where = "it was left where it is"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from core import files
 from core.culling import faults
 from core.culling.notes import change_notes, replace_notes
 from core.culling.steps import Refused, Step, do, look, settle, state_of, take_back
@@ -160,17 +161,6 @@ def _stopped(done: int, total: int) -> Problem:
     )
 
 
-_REASONS = {
-    errno.ENOSPC: "the disk is full; make room and try again",
-    errno.EDQUOT: "the disk is full; make room and try again",
-    errno.EACCES: "its folder may not be written; change the folder's permissions",
-    errno.EPERM: "its folder may not be written; change the folder's permissions",
-    errno.EROFS: "its folder may not be written; it is on a read-only disk",
-    errno.EXDEV: "it lies on another volume",
-    errno.EEXIST: "another file is in the way; rename that one and try again",
-}
-
-
 def problem_of(path: Path, error: OSError | Refused, severity: str = "error") -> Problem:
     """Why the file at `path` was left as it was, in a sentence."""
     if isinstance(error, Refused):
@@ -178,7 +168,7 @@ def problem_of(path: Path, error: OSError | Refused, severity: str = "error") ->
         reason = f"it {error}"
     else:
         code = "file_unchangeable"
-        reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
+        reason = files.reason(error)
     return Problem(
         code=code,
         title=f"{path} was left alone: {reason}.",

@@ -18,10 +18,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from core import files
 from core.culling import faults, locks
 from core.culling.moving import write_new
 from core.errors import Problem, UserError, fail
-from core.files import sync_folder
 from core.paths import user_data_dir
 
 Run = Literal["do", "undo", "redo"]
@@ -159,16 +159,16 @@ class Journal:
         temporary = self.file.with_name("journal.new")
         try:
             with self._told():
-                temporary.unlink(missing_ok=True)
+                files.unlink(temporary, missing_ok=True)
                 write_new(temporary, b"".join(self._compacted()))
-                os.replace(temporary, self.file)
-                sync_folder(self.folder)
+                files.replace(temporary, self.file)
+                files.sync_folder(self.folder)
         except UserError:
             # The long journal is as good as the short one; Windows keeps it while it is open.
             return
         finally:
             with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+                files.unlink(temporary, missing_ok=True)
         assert self._open_file is not None
         os.close(self._open_file)
         self._open_file = self._opened()
@@ -195,7 +195,7 @@ class Journal:
         with contextlib.suppress(FileNotFoundError):
             return os.open(self.file, flags)
         handle = os.open(self.file, flags | os.O_CREAT, 0o600)
-        sync_folder(self.folder)
+        files.sync_folder(self.folder)
         return handle
 
     def _handle(self) -> int:
@@ -259,9 +259,9 @@ class Journal:
             return {**record, "units": units}
         name = f"units-{record['id']}-{self._read_to}.json"
         # One of that name is from a run that was killed before its line was written.
-        (self.folder / name).unlink(missing_ok=True)
+        files.unlink(self.folder / name, missing_ok=True)
         write_new(self.folder / name, ("[\n" + ",\n".join(lines) + "\n]\n").encode("ascii"))
-        sync_folder(self.folder)
+        files.sync_folder(self.folder)
         return {**record, "blob": name}
 
     def _units_of(self, record: Raw) -> list[Raw]:
@@ -351,4 +351,4 @@ class Journal:
         for blob in self.folder.glob("units-*.json"):
             if blob.name not in used:
                 with contextlib.suppress(OSError):
-                    blob.unlink()
+                    files.unlink(blob)

@@ -13,8 +13,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from core import files
 from core.culling import faults
-from core.files import sync_folder
 
 _AT_FDCWD = -100
 _NOREPLACE = 1
@@ -32,7 +32,7 @@ def move_file(source: Path, target: Path) -> None:
     else over an empty file made for it. Raises OSError, EXDEV when the volumes differ.
     """
     if sys.platform == "win32":
-        os.rename(source, target)
+        files.rename(source, target)
         return
     if _rename(source, target, _NOREPLACE):
         return
@@ -44,7 +44,11 @@ def move_file(source: Path, target: Path) -> None:
         _move_over_placeholder(source, target)
         return
     faults.point("linked")
-    os.unlink(source)
+    try:
+        files.unlink(source)
+    except OSError:
+        files.unlink(target)
+        raise
 
 
 def link_file(source: Path, target: Path) -> None:
@@ -65,11 +69,11 @@ def _move_over_placeholder(source: Path, target: Path) -> None:
         now = os.lstat(target)
         if (now.st_ino, now.st_size) != (ours.st_ino, 0):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
-        os.rename(source, target)
+        files.rename(source, target)
     except FileExistsError:
         raise
     except OSError:
-        os.unlink(target)
+        files.unlink(target)
         raise
 
 
@@ -125,7 +129,7 @@ def write_new(path: Path, data: bytes, mode: int = 0o666) -> None:
             file.flush()
             os.fsync(file.fileno())
     except BaseException:
-        path.unlink(missing_ok=True)
+        files.unlink(path, missing_ok=True)
         raise
 
 
@@ -134,15 +138,15 @@ def replace_file(path: Path, temporary: Path, data: bytes) -> None:
 
     A file of that name is left over from a kill and is replaced.
     """
-    temporary.unlink(missing_ok=True)
+    files.unlink(temporary, missing_ok=True)
     write_new(temporary, data)
     faults.point("temporary-written")
     try:
-        os.replace(temporary, path)
+        files.replace(temporary, path)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        files.unlink(temporary, missing_ok=True)
         raise
-    sync_folder(path.parent)
+    files.sync_folder(path.parent)
 
 
 def copy_file(source: Path, target: Path, temporary: Path) -> None:
@@ -151,7 +155,7 @@ def copy_file(source: Path, target: Path, temporary: Path) -> None:
     temporary: a name in the target's folder that is ours alone. FileExistsError where `target`
     is taken.
     """
-    temporary.unlink(missing_ok=True)
+    files.unlink(temporary, missing_ok=True)
     if os.path.lexists(target):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
     try:
@@ -168,7 +172,7 @@ def copy_file(source: Path, target: Path, temporary: Path) -> None:
         faults.point("copied")
         move_file(temporary, target)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        files.unlink(temporary, missing_ok=True)
         raise
 
 

@@ -2,7 +2,7 @@
 
 They lie in one small hidden file beside the pictures, `.limner.json`:
 `{"limner": 1, "pictures": {"a.png": {"mark": "keep", "stars": 3, "focus": [0.5, 0.25]}}}`.
-Where the folder may not be written, the same file lies in the user's data folder instead, and is
+Where the folder is read-only, the same file lies in the user's data folder instead, and is
 then the one that counts. Keys that this version does not know are kept.
 """
 
@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from core import files
 from core.culling import locks
 from core.culling.moving import free_name, move_file, replace_file
 from core.errors import Problem, fail
@@ -176,16 +177,16 @@ def _rewrite(folder: Path, edit: Callable[[dict[str, Raw]], None], names: Iterab
         try:
             try:
                 _write(beside, changed)
-                elsewhere.unlink(missing_ok=True)
+                files.unlink(elsewhere, missing_ok=True)
             except OSError as error:
-                if error.errno not in _NO_WRITING:
+                locked = files.is_in_use(error) and files.can_write(folder)
+                if error.errno not in _NO_WRITING or locked:
                     raise
                 _write(elsewhere, changed)
         except OSError as error:
             raise fail(
                 "notes_unwritable",
-                f"The marks in {beside} cannot be written ({error.strerror or error}); "
-                "make room on the disk or change the folder's permissions.",
+                f"The marks in {beside} cannot be written: {files.reason(error)}.",
                 file=str(beside),
             ) from error
 
@@ -193,7 +194,7 @@ def _rewrite(folder: Path, edit: Callable[[dict[str, Raw]], None], names: Iterab
 def _signature(path: Path) -> tuple[int, int, int]:
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.EINVAL, "it is no ordinary file")  # a pipe would never end
+        raise OSError(errno.EINVAL, "it is not an ordinary file")  # a pipe would never end
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
@@ -270,7 +271,7 @@ def _tell(path: Path, what: str, problems: list[Problem] | None, detail: str = "
 def _write(path: Path, content: _Content) -> None:
     if not content.pictures and not content.others:
         # A file that says nothing has no place among somebody's pictures.
-        path.unlink(missing_ok=True)
+        files.unlink(path, missing_ok=True)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, path.with_name(path.name + ".new"), _text(content).encode("utf-8"))

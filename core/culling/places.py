@@ -33,11 +33,13 @@ class Places:
     _told: set[Path] = field(default_factory=set)
     _taken: set[str] = field(default_factory=set)
     _stems: dict[Path, set[str]] = field(default_factory=dict)
+    _avoided: dict[Path, set[Place]] = field(default_factory=dict)
 
     def begin(self) -> None:
-        """Forget the names that an earlier operation has spoken for."""
+        """Forget the names that an earlier operation has spoken for, and what refused it."""
         self._taken.clear()
         self._stems.clear()
+        self._avoided.clear()
 
     def removals(self, steps: list[Step]) -> list[Step]:
         """The steps that remove the sources of `steps`, in that order.
@@ -54,17 +56,20 @@ class Places:
         return [planned[step.source] for step in steps]
 
     def avoid(self, step: Step) -> bool:
-        """Leave out the place of a removal that failed; False when it was the last one."""
+        """Leave out the place of a removal that failed, for this operation.
+
+        False when it was the last one.
+        """
         if step.kind == "move":
             return False
-        failed = None if step.info is None else step.info.parent.parent
+        folder = step.source.parent
+        failed = _BIN if step.info is None else step.info.parent.parent
         # Where an earlier picture has failed in the same way, the place is left out already.
-        places = self._options(step.source.parent)
-        places[:] = [
+        self._avoided.setdefault(folder, set()).update(
             place
-            for place in places
-            if place == _REJECTED or (None if isinstance(place, str) else place.path) != failed
-        ]
+            for place in self._options(folder)
+            if failed == (place if isinstance(place, str) else place.path)
+        )
         return True
 
     def told(self, steps: Iterable[Step]) -> list[Problem]:
@@ -72,7 +77,7 @@ class Places:
         problems = []
         for step in steps:
             # A bin that did not take a file has left it under its spare name.
-            spare = step.spare if step.kind == "bin" else None
+            spare = step.spare if step.kind == "bin" and step.binned is None else None
             kept = spare is not None and os.path.lexists(spare)
             aside = spare.parent if spare is not None else step.target.parent
             moved = step.kind == "move" and aside.name == REJECTED_FOLDER
@@ -107,7 +112,8 @@ class Places:
         return found
 
     def _removals_in(self, folder: Path, steps: list[Step]) -> list[Step]:
-        place = self._options(folder)[0]
+        avoided = self._avoided.get(folder, set())
+        place = next(place for place in self._options(folder) if place not in avoided)
         if isinstance(place, trash.TrashFolder):
             date = f"{datetime.now():%Y-%m-%dT%H:%M:%S}"
             return [self._into_trash(place, step, date) for step in steps]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from core import files
 from core.culling import faults, system_bin, trash
 from core.culling.moving import copy_file, exchange_files, link_file, move_file, write_new
 from core.data.scan import REJECTED_FOLDER
@@ -136,22 +137,25 @@ def do(step: Step) -> Step:
             step.target.parent.mkdir(parents=True, exist_ok=True)
             move_file(step.source, step.target)
     faults.point(f"{step.kind}-done")
-    settle(step)
+    _tidy(step)
     return step
 
 
 def settle(step: Step) -> None:
-    """Clear away what a step that is done, or was begun, has left behind."""
+    """Clear away what a step that was begun, perhaps by a killed process, has left behind.
+
+    Raises OSError.
+    """
     if step.kind in ("move", "trash", "untrash", "unbin"):
         _finish_link(step)
     if step.kind in ("untrash", "unbin") and step.info is not None:
         ours = step.kind == "unbin" or trash.is_info(step.info, step.listing.encode("ascii"))
         if ours and look(step.source) is None:
-            step.info.unlink(missing_ok=True)
+            files.unlink(step.info, missing_ok=True)
     if step.kind == "bin":
         _drop_spare(step)
     if step.kind == "copy" and step.temporary is not None:
-        step.temporary.unlink(missing_ok=True)
+        files.unlink(step.temporary, missing_ok=True)
     if step.kind == "text":
         _settle_text(step)
     if step.source.parent.name == REJECTED_FOLDER:
@@ -160,26 +164,32 @@ def settle(step: Step) -> None:
             step.source.parent.rmdir()
 
 
+def _tidy(step: Step) -> None:
+    """Clear away what a step that is done has left behind; a refusal does not undo the step."""
+    with contextlib.suppress(OSError):
+        settle(step)
+
+
 def take_back(step: Step) -> None:
     """Undo a step of a unit that could not be done as a whole. Raises Refused or OSError."""
     match step.kind:
         case "text":
             if step.old is None:
                 if _content(step.source) == step.new:
-                    step.source.unlink()
+                    files.unlink(step.source)
             else:
                 _change_text(step.source, step.new, step.old, step.temporary)
         case "copy":
             status = look(step.target)
             if status is not None and _is_copy(step, status):
-                step.target.unlink()
+                files.unlink(step.target)
         case "untrash":
             assert step.info is not None
             trash.put(step.target, step.source, step.info, step.listing.encode("ascii"))
         case "trash":
             move_file(step.target, step.source)
             assert step.info is not None
-            step.info.unlink(missing_ok=True)
+            files.unlink(step.info, missing_ok=True)
         case "bin":
             do(out_of_bin(step))
         case _:
@@ -220,7 +230,7 @@ def _finish_link(step: Step) -> None:
         and source.st_nlink > 1
         and (source.st_dev, source.st_ino) == (target.st_dev, target.st_ino)
     ):
-        step.source.unlink()
+        files.unlink(step.source)
 
 
 def _check_source(step: Step) -> None:
@@ -278,26 +288,25 @@ def _put_into_bin(step: Step) -> Step:
         if look(step.spare) is None:
             link_file(step.source, step.spare)
         faults.point("spare-made")
-        system_bin.send(step.source)
+        files.patiently(lambda: system_bin.send(step.source))
     except OSError as error:
-        if look(step.source) is not None:
-            step.spare.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
+            if look(step.source) is not None:
+                files.unlink(step.spare, missing_ok=True)
             step.spare.parent.rmdir()
         raise OSError(str(error)) from error
     faults.point("binned")
-    found = _drop_spare(step)
+    found = _in_bin(step)
+    _tidy(step)
     return step if found is None else replace(step, binned=found.file, info=found.info)
 
 
-def _drop_spare(step: Step) -> system_bin.Binned | None:
-    """Remove the second name of a file that is in the bin; returns where in it."""
-    found = _in_bin(step)
-    if found is not None and step.spare is not None and look(step.source) is None:
-        step.spare.unlink(missing_ok=True)
+def _drop_spare(step: Step) -> None:
+    """Remove the second name of a file that is in the bin."""
+    if _in_bin(step) is not None and step.spare is not None and look(step.source) is None:
+        files.unlink(step.spare, missing_ok=True)
         with contextlib.suppress(OSError):
             step.spare.parent.rmdir()
-    return found
 
 
 def _in_bin(step: Step) -> system_bin.Binned | None:
@@ -342,7 +351,7 @@ def _change_text(path: Path, old: bytes | None, new: bytes, temporary: Path | No
     now = _content(path)
     if now != old:
         raise Refused("was changed by another program" if now is not None else "was removed")
-    temporary.unlink(missing_ok=True)
+    files.unlink(temporary, missing_ok=True)
     write_new(temporary, new)
     faults.point("text-written")
     try:
@@ -354,14 +363,14 @@ def _change_text(path: Path, old: bytes | None, new: bytes, temporary: Path | No
         if not exchange_files(temporary, path):
             if _content(path) != old:
                 raise Refused("was changed by another program")
-            os.replace(temporary, path)
+            files.replace(temporary, path)
             return
         faults.point("text-exchanged")
         if _content(temporary) != old:
             exchange_files(temporary, path)
             raise Refused("was changed by another program")
     finally:
-        temporary.unlink(missing_ok=True)
+        files.unlink(temporary, missing_ok=True)
 
 
 def _settle_text(step: Step) -> None:
@@ -375,4 +384,4 @@ def _settle_text(step: Step) -> None:
         if not partial:
             # Killed after swapping with a text that another program had just written.
             exchange_files(step.temporary, step.source)
-    step.temporary.unlink(missing_ok=True)
+    files.unlink(step.temporary, missing_ok=True)

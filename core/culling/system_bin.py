@@ -52,41 +52,51 @@ def takes_files_of(folder: Path) -> bool:
 
 
 def find(original: Path, size: int, inode: int, since: float) -> Binned | None:
-    """The newest file in the bin that lay at `original`, or None.
+    """The newest file in the bin that is the one that lay at `original`, or None.
 
-    since: Unix time; older deletions are of other files.
+    inode: its number on its volume, 0 where unknown. since: Unix time; older deletions are of
+    other files.
     """
     if sys.platform == "darwin":
         return _find_by_inode(original, inode)
     drive = os.path.splitdrive(os.path.abspath(original))[0]
-    return find_in(Path(f"{drive}\\$Recycle.Bin"), original, size, since)
+    return find_in(Path(f"{drive}\\$Recycle.Bin"), original, size, inode, since)
 
 
-def find_in(recycle_bin: Path, original: Path, size: int, since: float) -> Binned | None:
-    """`find` in a given `$Recycle.Bin` folder, which has one subfolder for each user."""
+def find_in(
+    recycle_bin: Path, original: Path, size: int, inode: int, since: float
+) -> Binned | None:
+    """`find` in a given `$Recycle.Bin` folder, which has one subfolder for each user.
+
+    Moving into the bin keeps a file's number, so that goes first: the bin may spell the path with
+    short names or another drive than the user does.
+    """
     wanted = os.path.normcase(str(original))
-    matches = [
-        binned
-        for binned in _binned_files(recycle_bin, since)
-        if os.path.normcase(binned.original) == wanted and binned.size == size
-    ]
-    return max(matches, key=lambda binned: binned.time, default=None)
+    by_path = None
+    for binned, number in _binned_files(recycle_bin, since):
+        if inode and number == inode:
+            return binned
+        if by_path is None and os.path.normcase(binned.original) == wanted:
+            by_path = binned if binned.size == size else None
+    return by_path
 
 
-def _binned_files(recycle_bin: Path, since: float) -> Iterator[Binned]:
+def _binned_files(recycle_bin: Path, since: float) -> Iterator[tuple[Binned, int]]:
+    """What the bin holds that was deleted `since`, newest first, with the files' numbers."""
+    infos = []
     for user in _entries(recycle_bin):
         for entry in _entries(user):
-            if not entry.name.upper().startswith("$I"):
-                continue
-            try:
-                # The clock of the info's file and of the deletion are the same.
-                if entry.stat().st_mtime < since - 5:
-                    continue
-                binned = read_info(entry)
-            except (OSError, ValueError):
-                continue
-            if binned.time >= since - 5 and os.path.lexists(binned.file):
-                yield binned
+            if entry.name.upper().startswith("$I"):
+                with contextlib.suppress(OSError):
+                    infos.append((entry.stat().st_mtime, entry))
+    for time, entry in sorted(infos, reverse=True):
+        # The clock of the info's file and of the deletion are the same.
+        if time < since - 5:
+            return
+        with contextlib.suppress(OSError, ValueError):
+            binned = read_info(entry)
+            if binned.time >= since - 5:
+                yield binned, os.lstat(binned.file).st_ino
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from core import files
 from core.culling import faults
 from core.culling.moving import move_file
 
@@ -180,7 +181,7 @@ def put(source: Path, target: Path, info: Path, content: bytes) -> None:
         move_file(source, target)
     except OSError:
         # Between our info file and this, somebody may have emptied the trash.
-        info.unlink(missing_ok=True)
+        files.unlink(info, missing_ok=True)
         raise
 
 
@@ -190,7 +191,7 @@ def write_info(info: Path, content: bytes) -> None:
     try:
         os.write(handle, content)
     except OSError:
-        info.unlink(missing_ok=True)
+        files.unlink(info, missing_ok=True)
         raise
     finally:
         os.close(handle)

@@ -107,7 +107,7 @@ class TensorCache:
         tensors = _unpack(data)
         if tensors is None:
             with contextlib.suppress(OSError):
-                path.unlink()
+                files.unlink(path)
         else:
             _touch(path)
         return tensors
@@ -187,10 +187,10 @@ def _replace(path: Path, data: bytes) -> None:
             rest = memoryview(data)
             while rest:
                 rest = rest[file.write(rest) :]
-        os.replace(name, path)
+        files.replace(name, path)
     except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(name)
+            files.unlink(name)
         raise
 
 

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from core import paths
+from core import files, paths
 from core.runs import lock
 
 _FOLDERS = ("latents", "text")
@@ -50,7 +50,7 @@ class Lease:
             self.held = None
         if self.path is not None:
             with contextlib.suppress(OSError):
-                self.path.unlink()
+                files.unlink(self.path)
 
 
 def begin_lease(root: Path | None = None) -> Lease:
@@ -151,7 +151,7 @@ def _claims(root: Path) -> _Claims:
         young = status.st_size == 0 and time.time() - status.st_mtime < _YOUNG_SECONDS
         if not young and not lock.is_held(path):
             with contextlib.suppress(OSError):
-                path.unlink()
+                files.unlink(path)
         elif lines[-2:] == [_END, ""]:
             keys.update(lines[2:-2])
         else:
@@ -190,7 +190,7 @@ def _remove(entry: _Entry) -> bool:
     with contextlib.suppress(OSError):
         # Somebody may have begun to use it while the others were looked at.
         if entry.path.stat().st_mtime_ns == entry.used_ns:
-            entry.path.unlink()
+            files.unlink(entry.path)
             return True
     return False
 
@@ -203,4 +203,4 @@ def _remove_leftovers(root: Path) -> None:
                 if file.name.startswith(".writing-"):
                     with contextlib.suppress(OSError):
                         if time.time() - file.stat().st_mtime > _LEFTOVER_SECONDS:
-                            os.unlink(file.path)
+                            files.unlink(file.path)

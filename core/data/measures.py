@@ -14,7 +14,7 @@ from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core import paths
+from core import files, paths
 from core.data.images import PictureError, load_picture, picture_size
 from core.data.scan import StopCheck, ask_stop
 
@@ -348,7 +348,7 @@ class _Table:
     def _remove(self) -> None:
         for ending in ("", "-wal", "-shm"):
             with contextlib.suppress(OSError):
-                os.unlink(f"{self._file}{ending}")
+                files.unlink(f"{self._file}{ending}")
 
 
 def _name_key(name: str) -> bytes:

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from core import files
 from core.errors import fail
 from core.files import sync_folder, write_json, write_with
 from core.runs.folder import RunFolder, step_of
@@ -47,7 +46,7 @@ def begin(run: RunFolder, step: int) -> Path:
     """An empty folder to write the checkpoint of `step` into; `finish` puts it in its place."""
     folder = run.checkpoints_folder / f".writing-{run.checkpoint(step).name}"
     if folder.exists():
-        shutil.rmtree(folder)
+        files.remove_tree(folder)
     folder.mkdir(parents=True)
     return folder
 
@@ -59,13 +58,13 @@ def finish(run: RunFolder, step: int, written: Path) -> Path:
     """
     place = run.checkpoint(step)
     old = run.checkpoints_folder / f".replaced-{place.name}"
-    shutil.rmtree(old, ignore_errors=True)
+    files.remove_tree(old)
     if place.exists():
-        os.rename(place, old)
+        files.rename(place, old)
     sync_folder(written)
-    os.rename(written, place)
+    files.rename(written, place)
     sync_folder(place.parent)
-    shutil.rmtree(old, ignore_errors=True)
+    files.remove_tree(old)
     return place
 
 
@@ -127,8 +126,8 @@ def drop_old_states(run: RunFolder, keep: int) -> None:
     for folder in with_state[:-keep]:
         # Renamed first: half a removed state must not look like a damaged one.
         doomed = folder / ".removing"
-        os.rename(folder / "state", doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
+        files.rename(folder / "state", doomed)
+        files.remove_tree(doomed)
 
 
 def remove_leftovers(run: RunFolder) -> None:
@@ -139,11 +138,11 @@ def remove_leftovers(run: RunFolder) -> None:
         if folder.name.startswith(".replaced-"):
             place = folder.with_name(folder.name.removeprefix(".replaced-"))
             if not place.exists():
-                os.rename(folder, place)
+                files.rename(folder, place)
                 continue
         if folder.name.startswith((".writing-", ".replaced-")):
-            shutil.rmtree(folder, ignore_errors=True)
-        shutil.rmtree(folder / ".removing", ignore_errors=True)
+            files.remove_tree(folder)
+        files.remove_tree(folder / ".removing")
 
 
 def _sha256(path: Path) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from core import files
 from core.errors import Problem, UserError
 from core.files import write_with
 from core.lora.file import read_header, write_lora
@@ -42,7 +43,7 @@ def save_checkpoint(session: Session) -> Path | None:
         difference = verify(folder / "lora.safetensors", session.adapter, weights)
         checkpoint.write_state(folder, session.state())
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        files.remove_tree(folder)
         raise
     place = checkpoint.finish(run, step, folder)
     session.saved_step = step
@@ -132,7 +133,7 @@ def _move_foreign_aside(output: Path, session: Session) -> Path | None:
     while aside.exists():
         aside = output.with_name(f"{output.stem}-{stamp}-{number}{output.suffix}")
         number += 1
-    os.rename(output, aside)
+    files.rename(output, aside)
     return aside
 
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from core import files
 from core.runs.folder import RunFolder
 from core.training.control import Control
 from core.worker import protocol
@@ -65,7 +66,7 @@ def clear_commands(run: RunFolder) -> None:
     """Remove command files that an earlier worker of this run did not live to read."""
     for path in _command_files(run):
         with contextlib.suppress(OSError):
-            os.unlink(path)
+            files.unlink(path)
 
 
 def listen_to_folder(run: RunFolder, control: Control) -> None:
@@ -78,7 +79,7 @@ def listen_to_folder(run: RunFolder, control: Control) -> None:
                 with contextlib.suppress(OSError):
                     with open(path, "rb") as file:
                         line = file.read()
-                    os.unlink(path)
+                    files.unlink(path)
                     take(line, control)
 
     start_thread("commands", work)

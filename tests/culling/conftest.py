@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from core import files
+from tests.refusals import Refusals, momentary_refusals
 
 
 @pytest.fixture(autouse=True)
@@ -27,3 +31,11 @@ def pictures(tmp_path: Path) -> Path:
 def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out flushing: a kill loses nothing that the system has taken over."""
     monkeypatch.setattr(os, "fsync", lambda handle: None)
+
+
+@pytest.fixture(autouse=True)
+def refusals(monkeypatch: pytest.MonkeyPatch) -> Iterator[Refusals]:
+    """Every file that was just written is held by a virus scanner for one try, as on Windows."""
+    monkeypatch.setattr(files, "_WAITS", (0.0,) * 9)
+    with momentary_refusals(monkeypatch) as told:
+        yield told

@@ -43,7 +43,8 @@ def contents(*folders: Path) -> list[bytes]:
         data
         for folder in folders
         for name, data in tree(folder).items()
-        if not name.endswith((".trashinfo", ".limner.json")) and "/$I" not in name
+        if not name.endswith(".trashinfo")
+        and not any(mark in f"/{name}" for mark in ("/$I", "/.writing-", "/.limner.json"))
     )
 
 
@@ -118,7 +119,7 @@ class RecycleBin:
             system_bin,
             "find",
             lambda original, size, inode, since: system_bin.find_in(
-                self.folder.parent, original, size, since
+                self.folder.parent, original, size, inode, since
             ),
         )
 

@@ -88,7 +88,7 @@ def test_a_pipe_of_that_name_is_left_alone(pictures: Path) -> None:
     os.mkfifo(notes_file(pictures))
     problems: list[Problem] = []
     assert read_notes(pictures, problems) == {}
-    assert "no ordinary file" in problems[0].title
+    assert "not an ordinary file" in problems[0].title
 
 
 def test_a_newer_file_is_read_but_not_changed(pictures: Path) -> None:
