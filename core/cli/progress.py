@@ -163,6 +163,8 @@ def milestone(event: protocol.Sample | protocol.Checkpoint) -> str:
     if isinstance(event, protocol.Sample):
         return f"Samples at step {event.step}: {event.path.rpartition('/')[0]}"
     note = "" if event.verified else " (could not be verified)"
+    if event.rounding:
+        note += f" (rounding in the file moves the LoRA by {event.rounding:.2%})"
     return f"Checkpoint at step {event.step}: {event.path}{note}"
 
 

@@ -55,7 +55,8 @@ class Lora(Settings):
         help=tr(
             "Which layers of the image model learn. Attention is smallest; with feed-forward it "
             "learns subjects better; all layers adds the convolutions, for small models and "
-            "strong styles."
+            "strong styles. The four layers outside of the blocks are left out: some programs "
+            "ignore them."
         ),
         level="basic",
         labels={

@@ -47,7 +47,8 @@ def write_lora(
 ) -> None:
     """Write a LoRA file in one step: it is there whole or not at all.
 
-    weights: `<key>.lora_down.weight` and `<key>.lora_up.weight`; alphas: by key. Raises UserError
+    weights: `<key>.lora_down.weight` and `<key>.lora_up.weight`, stored in `dtype`; alphas: by
+    key, always stored in float32. Raises UserError
     `lora_not_finite` rather than writing weights that are not numbers, also when they only
     overflow in `dtype`. The SHA-256 of the tensor data goes into the metadata under the two names
     that model managers look for.
@@ -68,7 +69,8 @@ def write_lora(
             )
         tensors[name] = tensor
     for key, alpha in alphas.items():
-        tensors[f"{key}.alpha"] = torch.tensor(float(alpha), dtype=dtype)
+        # Alpha has no part in the file's size, and bfloat16 would make 256 of 257.
+        tensors[f"{key}.alpha"] = torch.tensor(float(alpha), dtype=torch.float32)
     serialised = save(tensors)
     data = serialised[8 + int.from_bytes(serialised[:8], "little") :]
     digest = hashlib.sha256(data).hexdigest()

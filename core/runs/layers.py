@@ -16,12 +16,10 @@ from core.errors import UserError
 from core.families.base import BaseModelFile
 from core.families.detect import weight_files
 from core.families.header import read_header
+from core.families.unet_targets import is_text_target, is_unet_target
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-ATTENTION = (".to_q", ".to_k", ".to_v", ".to_out.0")
-_FEED_FORWARD = (".ff.net.0.proj", ".ff.net.2", ".proj_in", ".proj_out")
 _VOCABULARIES = ("tokenizer.json", "vocab.json")
-_TEXT = (".q_proj", ".k_proj", ".v_proj", ".out_proj", ".fc1", ".fc2")
 
 
 @dataclass(frozen=True)
@@ -122,10 +120,6 @@ def is_adapted(layer: Layer, job: Job) -> bool:
     """Whether the LoRA of `job` changes this layer."""
     if len(layer.shape) < 2:
         return False
-    name = f".{layer.name}"
     if layer.component == "text":
-        return job.lora.text_encoder and name.endswith(_TEXT)
-    if job.lora.targets == "all":
-        return True
-    endings = ATTENTION if job.lora.targets == "attention" else ATTENTION + _FEED_FORWARD
-    return name.endswith(endings)
+        return job.lora.text_encoder and is_text_target(layer.name)
+    return is_unet_target(layer.name, job.lora.targets)

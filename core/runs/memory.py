@@ -43,8 +43,8 @@ from core.data.tokens import CHUNK
 from core.data.types import Bucket, Plan
 from core.errors import UserError
 from core.families.base import BaseModelFile
+from core.families.unet_targets import ATTENTION
 from core.runs.layers import (
-    ATTENTION,
     BYTES,
     Layer,
     encoded_shape,

@@ -77,12 +77,17 @@ class Sample(_Event):
 
 
 class Checkpoint(_Event):
-    """A checkpoint; path of its folder relative to the run folder, with forward slashes."""
+    """A checkpoint; path of its folder relative to the run folder, with forward slashes.
+
+    verified: other programs read every layer of it. rounding: how far the file's number format
+    moves the LoRA from what was trained, as a share of it.
+    """
 
     type: Literal["checkpoint"] = "checkpoint"
     step: int
     path: str
     verified: bool
+    rounding: float = 0.0
 
 
 class Validation(_Event):

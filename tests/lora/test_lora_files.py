@@ -129,7 +129,7 @@ def test_a_file_reads_back_with_the_same_change(parts, tmp_path: Path, dtype) ->
     weights = dict(adapter.named_weights())
     path = tmp_path / "lora.safetensors"
     write_lora(path, weights, adapter.alphas(), {"modelspec.title": "x"}, dtype)
-    assert verify(path, adapter, weights) == ""
+    assert verify(path, adapter, weights).difference == ""
     info = lora_info(path)
     assert dict(info.ranks) == {4: len(adapter.layers)}
     assert dict(info.alphas) == {2.0: len(adapter.layers)}
@@ -146,14 +146,62 @@ def test_verification_notices_a_changed_number_and_a_lost_layer(parts, tmp_path:
     name = next(n for n in tensors if n.endswith("attn1_to_q.lora_up.weight"))
     changed = dict(tensors) | {name: tensors[name] + 1e-3}
     save_file(changed, path)
-    assert "differs" in verify(path, adapter, weights)
+    assert "differs" in verify(path, adapter, weights).difference
     lost = {n: t for n, t in tensors.items() if not n.startswith(name.split(".")[0])}
     save_file(lost, path)
-    assert "1 layers are lost" in verify(path, adapter, weights)
+    assert "1 layers are lost" in verify(path, adapter, weights).difference
     alpha = dict(tensors)
     alpha[name.replace("lora_up.weight", "alpha")] = torch.tensor(1.0)
     save_file(alpha, path)
-    assert "differs" in verify(path, adapter, weights)
+    assert "instead of 4" in verify(path, adapter, weights).difference
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_alpha_is_kept_whatever_format_the_weights_have(parts, tmp_path: Path, dtype) -> None:
+    """257 is not a bfloat16, and 2049.5 not a float16 either."""
+    for alpha in (257.0, 2049.5):
+        adapter = adapted(parts_again(parts), Lora(rank=4, alpha=alpha))
+        weights = dict(adapter.named_weights())
+        path = tmp_path / f"{alpha}.safetensors"
+        write_lora(path, weights, adapter.alphas(), {}, dtype)
+        assert dict(lora_info(path).alphas) == {alpha: len(adapter.layers)}
+        assert verify(path, adapter, weights).difference == ""
+
+
+def parts_again(parts: dict[str, torch.nn.Module]) -> dict[str, torch.nn.Module]:
+    """The same networks without LoRA layers."""
+    from transformers import CLIPTextModel
+
+    return {
+        "unet": _fresh(parts["unet"]),
+        "text_encoder": CLIPTextModel(parts["text_encoder"].config),
+    }
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_what_the_file_format_costs_is_measured_against_the_trained_weights(
+    parts, tmp_path: Path, dtype
+) -> None:
+    adapter = adapted(parts, Lora(rank=4, alpha=2.0))
+    # Below float16's smallest number, 6e-8, all of them; bfloat16 keeps their size.
+    first = next(iter(adapter.layers.values()))
+    first.up.data = torch.full_like(first.up, 1e-8)
+    weights = dict(adapter.named_weights())
+    path = tmp_path / "lora.safetensors"
+    write_lora(path, weights, adapter.alphas(), {}, dtype)
+    found = verify(path, adapter, weights)
+    # The same by the plain products.
+    off = trained = 0.0
+    for layer in adapter.layers.values():
+        meant = change_of(layer.down.detach().double(), layer.up.detach().double(), 0.5).double()
+        got = change_of(layer.down.detach().to(dtype), layer.up.detach().to(dtype), 0.5).double()
+        off += float((got - meant).square().sum())
+        trained += float(meant.square().sum())
+    wanted = (off / trained) ** 0.5
+    assert found.rounding == pytest.approx(wanted, rel=1e-3, abs=1e-6)
+    assert found.zeroed == (first.up.numel() if dtype == torch.float16 else 0)
+    assert found.numbers == sum(p.numel() for p in adapter.parameters())
+    assert found.rounding == 0 if dtype == torch.float32 else 1e-4 < found.rounding < 5e-3
 
 
 def test_the_change_of_a_convolution_equals_running_it() -> None:
