@@ -98,14 +98,18 @@ class RecycleBin:
         self.folder.mkdir(parents=True)
         (folder / "$Recycle.Bin" / "S-1-5-18").mkdir()
         self.works = True
+        self.taken = 0
 
     def send(self, path: Path) -> None:
         """Delete a file."""
         if not self.works:
             path.unlink()
             return
-        name = f"{len(list(self.folder.iterdir())):06}{path.suffix}"
-        assert not (self.folder / f"$R{name}").exists()
+        self.taken += 1
+        name = f"{self.taken:06}{path.suffix}"
+        while (self.folder / f"$R{name}").exists():
+            self.taken += 1
+            name = f"{self.taken:06}{path.suffix}"
         size = os.lstat(path).st_size
         os.rename(path, self.folder / f"$R{name}")
         (self.folder / f"$I{name}").write_bytes(bin_info(2, str(path), size, time.time()))
