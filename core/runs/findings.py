@@ -17,6 +17,7 @@ from core.errors import Problem
 from core.families.base import BaseModelFile
 from core.runs.estimates import LastDevice
 from core.runs.memory import MemoryNeed, gpu_driver_here
+from core.runs.output import output_problems
 from core.runs.units import human_size
 
 # So many groups of duplicates of each kind are named one by one; the rest is only counted.
@@ -29,7 +30,7 @@ def fitting_problems(job: Job, base: BaseModelFile | None, plan: Plan | None) ->
 
     Cheap enough to be asked after each edit.
     """
-    problems = [*_precision_problems(job)]
+    problems = [*_precision_problems(job), *output_problems(job, base)]
     if plan is not None:
         problems += _warmup_problems(job, plan)
     if base is not None:

@@ -6,7 +6,6 @@ Loads nothing heavy: headers, folders and caption files only. No torch.
 from __future__ import annotations
 
 import math
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -19,11 +18,10 @@ from core.data.masks import unusable_masks
 from core.data.plan import make_plan, without
 from core.data.statistics import Statistics, statistics_of
 from core.data.types import ConceptSummary, Item, Plan
-from core.errors import Problem, Severity, UserError, fail
+from core.errors import Problem, UserError, fail
 from core.families.base import BaseModelFile
 from core.families.detect import detect, read_json, schedule_of, vae_files
 from core.families.hub import is_hub_id
-from core.paths import user_path
 from core.runs.estimates import TimeNeed, last_device, measured_speed, time_need
 from core.runs.findings import (
     caption_problems,
@@ -165,7 +163,6 @@ def _planned(
     """What follows from a plan: its problems beside those given, and what the run needs."""
     problems = [*problems, *located(plan.problems, [*plan.items, *plan.validation])]
     problems += fitting_problems(job, base, plan)
-    problems += _output_problems(job)
     disk = disk_need(job, base, plan) if base else None
     if disk is not None and runs is not None:
         problems += _space_problems(disk, runs)
@@ -306,37 +303,6 @@ def _look_at_clip_skip(job: Job, base: BaseModelFile) -> None:
             "layers; lower it.",
             setting="model.clip_skip",
         )
-
-
-def _output_problems(job: Job) -> list[Problem]:
-    """What will keep the finished LoRA from being copied to `model.output`."""
-    if not job.model.output.strip():
-        return []
-    output = user_path(job.model.output.strip())
-    if os.path.isdir(output):
-        wrong = f"The LoRA file {output} is a folder; write the name of a file in it."
-        return [_output_problem(wrong, output, "error")]
-    folder = output.parent
-    while not os.path.exists(folder) and folder != folder.parent:
-        folder = folder.parent
-    if not folder.is_dir():
-        wrong = f"The LoRA file cannot lie in {folder}, which is a file; choose a folder."
-        return [_output_problem(wrong, output, "error")]
-    if not os.access(folder, os.W_OK):
-        wrong = f"The LoRA cannot be copied to {output}, because {folder} may not be written."
-        return [_output_problem(wrong, output, "warning")]
-    return []
-
-
-def _output_problem(title: str, output: Path, severity: Severity) -> Problem:
-    return Problem(
-        code="output_unwritable",
-        title=title,
-        severity=severity,
-        hint="It is kept in the run's folder all the same." if severity == "warning" else "",
-        setting="model.output",
-        file=str(output),
-    )
 
 
 def disk_need(job: Job, base: BaseModelFile, plan: Plan) -> DiskNeed:

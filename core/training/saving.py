@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import shutil
 import time
@@ -13,17 +12,15 @@ from pathlib import Path
 import torch
 
 from core import files
-from core.errors import Problem, UserError
+from core.errors import Problem
 from core.files import write_with
 from core.lora.file import read_header, write_lora
 from core.lora.metadata import lora_metadata, run_of
 from core.lora.verify import Verified, verify
-from core.paths import user_path
+from core.runs.output import is_lora_of_ours, output_path
 from core.training import checkpoint
 from core.training.session import Session, warning_of
 from core.worker import protocol
-
-log = logging.getLogger(__name__)
 
 # float16 usually moves a LoRA by 0.03 %, bfloat16 by 0.2 %; a hundredth can be seen in pictures.
 _MUCH_ROUNDED = 0.01
@@ -109,13 +106,24 @@ def _write_lora(session: Session, path: Path, weights: dict[str, torch.Tensor]) 
 def hand_out(session: Session) -> Path | None:
     """Copy the newest LoRA to `model.output`; returns where, or None when that is not wanted.
 
-    A file that another run or program left there is moved aside, never overwritten. A place that
-    cannot be written is a warning: the LoRA is in the run's folder all the same.
+    A LoRA that another run left there is moved aside, never overwritten; what is not a LoRA of
+    ours stays as it is. A place that cannot be written is a warning: the LoRA is in the run's
+    folder all the same.
     """
-    wanted = session.job.model.output.strip()
-    if not wanted or not session.is_main or not session.run.lora_file.exists():
+    output = output_path(session.job)
+    if output is None or not session.is_main or not session.run.lora_file.exists():
         return None
-    output = user_path(wanted)
+    if os.path.lexists(output) and not output.is_dir() and not is_lora_of_ours(output):
+        session.emit(
+            protocol.Warning(
+                code="output_foreign",
+                title=f"{output} is not a LoRA that Limner made and was left as it is; the "
+                "finished LoRA is in the run's folder.",
+                setting="model.output",
+                file=str(output),
+            )
+        )
+        return None
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         moved = _move_foreign_aside(output, session)
@@ -147,14 +155,11 @@ def _move_foreign_aside(output: Path, session: Session) -> Path | None:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(output))
     if not output.exists():
         return None
-    try:
-        metadata = read_header(output)[1]
-        # Folders of different runs may have the same name; when they began tells them apart.
-        began = metadata.get("ss_training_started_at")
-        if run_of(metadata) == session.run.path.name and began == str(session.started):
-            return None
-    except UserError:
-        log.info("%s is not a LoRA of ours and is moved aside", output)
+    metadata = read_header(output)[1]
+    # Folders of different runs may have the same name; when they began tells them apart.
+    began = metadata.get("ss_training_started_at")
+    if run_of(metadata) == session.run.path.name and began == str(session.started):
+        return None
     stamp = time.strftime("%Y-%m-%d_%H-%M-%S", time.localtime(output.stat().st_mtime))
     aside = output.with_name(f"{output.stem}-{stamp}{output.suffix}")
     number = 2

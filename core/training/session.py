@@ -20,6 +20,7 @@ from core.families.detect import detect, schedule_of
 from core.families.registry import family
 from core.lora.inject import Adapter, inject
 from core.runs.folder import RunFolder
+from core.runs.output import taken
 from core.training.checkpoint import TrainingState
 from core.training.control import Control, Emit
 from core.training.device import Compute, choose_compute, free_memory, limit_threads
@@ -283,6 +284,8 @@ def _find_base(job: Job) -> BaseModelFile:
             f"to {family(job.model.family).info.title}; set it to automatic.",
             setting="model.family",
         )
+    if problems := taken(job, base):
+        raise UserError(*problems)
     return base
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 from collections import namedtuple
@@ -111,7 +112,7 @@ def test_an_output_that_cannot_be_written(
         ]
     good = f"model.output={tmp_path / 'new' / 'lora.safetensors'}"
     assert codes(found(good)) == [("captions_missing", "warning")]
-    monkeypatch.setattr(module.os, "access", lambda *_: False)
+    monkeypatch.setattr(os, "access", lambda *_: False)
     assert ("output_unwritable", "warning") in codes(found(good))
 
 

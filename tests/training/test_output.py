@@ -3,21 +3,46 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
+from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
+
+from core.errors import UserError
 
 
-def test_the_output_is_written_and_never_over_another_file(make_job, run_trainer, tmp_path) -> None:
+def test_a_file_that_is_not_ours_stays_where_it_is(make_job, run_trainer, tmp_path) -> None:
+    """Another program's LoRA, a damaged file and a pipe that would be waited for without end."""
     output = tmp_path / "out" / "my lora.safetensors"
     output.parent.mkdir()
-    output.write_bytes(b"somebody's older LoRA")
-    job = make_job(model__output=str(output), training__max_steps=2)
+    foreign = {"lora_unet_x.lora_down.weight": torch.ones(1, 2)}
+    save_file(foreign, output, metadata={"ss_output_name": "theirs"})
+    before = output.read_bytes()
+    job = make_job(model__output=str(output), training__max_steps=1)
     run = run_trainer(job)
-    assert run.outcome.output == output
-    assert output.read_bytes() == run.folder.lora_file.read_bytes()
-    others = [p for p in output.parent.iterdir() if p != output]
-    assert [p.read_bytes() for p in others] == [b"somebody's older LoRA"]
-    assert "output_moved_aside" in [w.code for w in run.of("warning")]
+    assert run.outcome.status == "finished" and run.outcome.output is None
+    assert output.read_bytes() == before and list(output.parent.iterdir()) == [output]
+    assert [w.code for w in run.of("warning")] == ["output_foreign"]
+    output.unlink()
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(output)
+        again = run_trainer(job, folder=run.folder, resume=run.folder.checkpoint(1))
+        assert again.outcome.status == "finished" and stat.S_ISFIFO(output.stat().st_mode)
+        assert [w.code for w in again.of("warning")] == ["output_foreign"]
+
+
+def test_an_output_in_the_place_of_the_base_model_is_refused_before_anything_is_loaded(
+    make_job, run_trainer, tiny_model: Path
+) -> None:
+    weights = tiny_model / "unet" / "diffusion_pytorch_model.safetensors"
+    before = weights.read_bytes()
+    with pytest.raises(UserError) as caught:
+        run_trainer(make_job(model__output=str(weights), training__max_steps=1))
+    assert caught.value.problem.code == "output_taken"
+    assert weights.read_bytes() == before
 
 
 def test_only_the_run_itself_replaces_its_output(make_job, run_trainer, tmp_path) -> None:
