@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
-PredictionType = Literal["epsilon", "v_prediction"]
+    from core.config.training import Loss, Timesteps
+
+PredictionType = Literal["epsilon", "v_prediction", "velocity"]
+Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -50,21 +53,72 @@ class BaseModelFile:
     bucket_step: int
 
 
-@dataclass(frozen=True)
-class NoiseSchedule:
-    """The discrete noise schedule that the model was trained with.
+class Ancestral(NamedTuple):
+    """One ancestral sampling step: go down to the level `down`, multiply by `scale`, add noise
+    times `up`."""
 
-    alphas_cumprod: (T,) float32 on the CPU.
+    down: float
+    scale: float
+    up: float
+
+
+class NoiseProcess(Protocol):
+    """How a model turns pictures into noise and back, for training and for sampling.
+
+    t: shares of noise time (B,) float32, 0 the picture, 1 pure noise. size: width and height of
+    the picture in pixels. sigma: the noise level in the form of x that the solvers work on.
     """
 
-    alphas_cumprod: torch.Tensor
-    prediction_type: PredictionType
-    zero_terminal_snr: bool
-
     @property
-    def timesteps(self) -> int:
-        """How many timesteps there are, T."""
-        return len(self.alphas_cumprod)
+    def prediction_type(self) -> PredictionType: ...
+
+    def draw(self, settings: Timesteps, size: Size, *seed: int | str) -> float:
+        """One sample's share of noise time; `seed` decides alone."""
+        ...
+
+    def spread(self, settings: Timesteps, size: Size, levels: int) -> list[float]:
+        """`levels` shares, evenly over the range in `settings`, to measure at."""
+        ...
+
+    def time(self, t: torch.Tensor) -> torch.Tensor:
+        """What `LoadedModel.predict` is told of shares t (B,)."""
+        ...
+
+    def mix(self, clean: torch.Tensor, noise: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        """Noisy latents of latents and noise (B, C, h, w)."""
+        ...
+
+    def target(self, clean: torch.Tensor, noise: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        """What the model should predict of them."""
+        ...
+
+    def weight(self, t: torch.Tensor, loss: Loss) -> torch.Tensor:
+        """Weight of each sample's loss, (B,)."""
+        ...
+
+    def sigmas(self, name: str, steps: int, size: Size) -> list[float]:
+        """The noise levels of `steps` sampling steps by a schedule, falling, the last 0."""
+        ...
+
+    def start(self, noise: torch.Tensor, sigma: float) -> torch.Tensor:
+        """What sampling begins with at the level sigma, from normal noise."""
+        ...
+
+    def to_model(self, x: torch.Tensor, sigma: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """What `LoadedModel.predict` takes for x (B, C, h, w): its input and times (B,)."""
+        ...
+
+    def from_model(self, x: torch.Tensor, out: torch.Tensor, sigma: float) -> torch.Tensor:
+        """The guess of the clean latents that the prediction `out` for x means."""
+        ...
+
+    def ancestral(self, sigma: float, to: float) -> Ancestral:
+        """How to go from the level sigma to a lower one with fresh noise."""
+        ...
+
+    def half_log_snr(self, sigma: float) -> float:
+        """ln of picture over noise at a level, which multistep solvers count in."""
+        ...
 
 
 class LoadedModel(Protocol):
@@ -86,7 +140,7 @@ class LoadedModel(Protocol):
     @property
     def key_prefixes(self) -> Mapping[str, str]: ...
     @property
-    def schedule(self) -> NoiseSchedule: ...
+    def process(self) -> NoiseProcess: ...
     @property
     def identity(self) -> Mapping[str, str]: ...
     @property
@@ -117,11 +171,14 @@ class LoadedModel(Protocol):
     def predict(
         self,
         noisy: torch.Tensor,
-        timesteps: torch.Tensor,
+        time: torch.Tensor,
         embeddings: torch.Tensor,
         conditioning: Mapping[str, Any] | None = None,
     ) -> torch.Tensor:
-        """Noisy latents (B, C, h, w), timesteps (B,), embeddings (B, L, D) -> prediction alike."""
+        """Noisy latents (B, C, h, w), embeddings (B, L, D) -> prediction alike.
+
+        time: (B,), as `process.time` and `process.to_model` give it.
+        """
         ...
 
     def lora_targets(self, targets: str, text_encoder: bool) -> dict[str, list[str]]:

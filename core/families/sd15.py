@@ -20,10 +20,10 @@ from PIL import Image
 
 from core.errors import fail
 from core.families import clip_text, ldm_keys
-from core.families.base import BaseModelFile, FamilyInfo, NoiseSchedule, PredictionType
+from core.families.base import BaseModelFile, FamilyInfo, PredictionType
 from core.families.detect import read_json, vae_files, weight_files
+from core.families.diffusion import Diffusion, diffusion
 from core.families.kinds import CLIP, UNET, VAE
-from core.families.schedule import noise_schedule
 from core.families.tiny import build_tiny_sd15
 from core.families.unet_targets import text_encoder_targets, unet_targets
 from core.families.weights import Tensors, build, fill, materialise_positions
@@ -52,7 +52,7 @@ class SD15Model:
     text_encoder: Any
     vae: Any
     tokenizer: Any
-    schedule: NoiseSchedule
+    process: Diffusion
     identity: Mapping[str, str]
     clip_skip: int
     latent_channels: int
@@ -118,7 +118,7 @@ class SD15Model:
     def predict(
         self,
         noisy: torch.Tensor,
-        timesteps: torch.Tensor,
+        time: torch.Tensor,
         embeddings: torch.Tensor,
         conditioning: Mapping[str, Any] | None = None,
     ) -> torch.Tensor:
@@ -130,7 +130,7 @@ class SD15Model:
         weight = self.unet.conv_in.weight
         out = self.unet(
             noisy.to(weight.device, weight.dtype),
-            timesteps.to(weight.device),
+            time.to(weight.device),
             embeddings.to(weight.device, weight.dtype),
             return_dict=False,
         )[0]
@@ -193,7 +193,6 @@ class _SD15Family:
         Raises UserError `base_incomplete`, `base_unexpected_weights`, `base_unreadable`,
         `base_truncated`, `vae_unsuitable`, `clip_skip_too_large`, `zero_snr_needs_v`.
         """
-        _check_schedule(prediction_type, zero_terminal_snr)
         with ExitStack() as stack:
             sources = _open(file, vae, stack)
             unet = _load_unet(sources, dtype, device)
@@ -214,7 +213,7 @@ class _SD15Family:
             text_encoder=encoder,
             vae=autoencoder,
             tokenizer=tokenizer,
-            schedule=noise_schedule(scheduler, prediction_type, zero_terminal_snr),
+            process=diffusion(scheduler, prediction_type, zero_terminal_snr),
             identity={"vae": pixels.hexdigest(), "text": text.hexdigest()},
             clip_skip=clip_skip,
             latent_channels=int(unet.config.in_channels),
@@ -224,16 +223,6 @@ class _SD15Family:
     def build_tiny(self, folder: Path, seed: int) -> Path:
         """Write a tiny random model of this family in diffusers format, for tests."""
         return build_tiny_sd15(folder, seed)
-
-
-def _check_schedule(prediction_type: PredictionType, zero_terminal_snr: bool) -> None:
-    if zero_terminal_snr and prediction_type == "epsilon":
-        raise fail(
-            "zero_snr_needs_v",
-            "Zero terminal SNR needs a v-prediction model: from pure noise, predicting the noise "
-            "tells nothing; switch it off or set the prediction type.",
-            setting="model.zero_terminal_snr",
-        )
 
 
 def _open(file: BaseModelFile, vae: Path | None, stack: ExitStack) -> _Sources:

@@ -13,7 +13,7 @@ from torch import nn
 from core.config.lora import Lora
 from core.families.base import LoadedModel
 from core.lora.keys import key_table
-from core.training.randomness import generator
+from core.randomness import generator
 
 ADAPTER = "default"
 

@@ -13,9 +13,8 @@ import torch
 from PIL import Image
 
 from core.errors import fail
-from core.families.base import LoadedModel, NoiseSchedule
+from core.families.base import LoadedModel
 from core.sampling.genspec import GenSpec
-from core.sampling.sigmas import sigma_table, sigmas, timestep_at
 from core.sampling.solvers import SOLVERS
 
 OnStep = Callable[[int, int], None]
@@ -174,8 +173,8 @@ def _sample(
 ) -> torch.Tensor:
     """Scaled latents (B, C, h, w) float32 of recipes that are alike and as long."""
     spec = specs[0]
-    table = sigma_table(model.schedule.alphas_cumprod)
-    levels = [float(level) for level in sigmas(spec.schedule, spec.steps, table)]
+    process = model.process
+    levels = process.sigmas(spec.schedule, spec.steps, (size[1], size[0]))
     guided = spec.cfg > 1
     prompts = [one.prompt for one in specs]
     if guided:
@@ -186,9 +185,10 @@ def _sample(
     def denoise(x: torch.Tensor, sigma: float) -> torch.Tensor:
         if check_stop:
             check_stop()
-        timestep = timestep_at(torch.tensor([sigma]), table).float().to(device)
         both = torch.cat([x, x]) if guided else x
-        clean = _clean(model, both, sigma, timestep.expand(len(both)), embeddings)
+        seen, time = process.to_model(both, sigma)
+        out = model.predict(seen, time, embeddings).float()
+        clean = process.from_model(both, out, sigma)
         if not guided:
             return clean
         without, with_prompt = clean.chunk(2)
@@ -208,31 +208,5 @@ def _sample(
         fresh = [torch.randn(shape, generator=g, dtype=torch.float32) for g in generators]
         return torch.stack(fresh).to(device)
 
-    # At full noise the latent is as wide as clean picture and noise together.
-    start = noise() * (1 + levels[0] ** 2) ** 0.5
-    return SOLVERS[spec.sampler](denoise, start, levels, noise, after)
-
-
-def _clean(
-    model: LoadedModel,
-    x: torch.Tensor,
-    sigma: float,
-    timesteps: torch.Tensor,
-    embeddings: torch.Tensor,
-) -> torch.Tensor:
-    """The model's guess of the clean latent behind x = clean + sigma * noise, float32.
-
-    The model sees x / sqrt(1 + sigma^2), the variance-preserving form it was trained on; the
-    guess follows from its prediction of noise, or of v (arXiv 2202.00512, appendix D).
-    """
-    width = (1 + sigma**2) ** 0.5
-    out = model.predict(x / width, timesteps, embeddings).float()
-    return _from_prediction(model.schedule, x, out, sigma, width)
-
-
-def _from_prediction(
-    schedule: NoiseSchedule, x: torch.Tensor, out: torch.Tensor, sigma: float, width: float
-) -> torch.Tensor:
-    if schedule.prediction_type == "v_prediction":
-        return x / width**2 - out * (sigma / width)
-    return x - out * sigma
+    start = process.start(noise(), levels[0])
+    return SOLVERS[spec.sampler](denoise, start, levels, noise, after, process)

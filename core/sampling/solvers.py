@@ -2,22 +2,33 @@
 
 All work on x = clean + sigma * noise (arXiv 2206.00364); `denoise(x, sigma)` gives the model's
 guess of the clean latent. A step is written as a mix of x and that guess, which loses no digits
-where sigma is very large (zero terminal SNR).
+where sigma is very large (zero terminal SNR). The same line from x to the clean latent is right
+for flow models, whose x is (1 - sigma) clean + sigma noise; what differs is asked of the process.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import torch
 
+from core.families.base import Ancestral
 from core.sampling.genspec import Sampler
 
 Denoise = Callable[[torch.Tensor, float], torch.Tensor]
 Noise = Callable[[], torch.Tensor]
 AfterStep = Callable[[int, torch.Tensor], None]
-Solver = Callable[[Denoise, torch.Tensor, Sequence[float], Noise, AfterStep], torch.Tensor]
+
+
+class Levels(Protocol):
+    """What solvers ask of a `NoiseProcess`."""
+
+    def ancestral(self, sigma: float, to: float) -> Ancestral: ...
+    def half_log_snr(self, sigma: float) -> float: ...
+
+
+Solver = Callable[[Denoise, torch.Tensor, Sequence[float], Noise, AfterStep, Levels], torch.Tensor]
 
 
 def _towards(x: torch.Tensor, clean: torch.Tensor, sigma: float, to: float) -> torch.Tensor:
@@ -26,7 +37,12 @@ def _towards(x: torch.Tensor, clean: torch.Tensor, sigma: float, to: float) -> t
 
 
 def euler(
-    denoise: Denoise, x: torch.Tensor, sigmas: Sequence[float], noise: Noise, after: AfterStep
+    denoise: Denoise,
+    x: torch.Tensor,
+    sigmas: Sequence[float],
+    noise: Noise,
+    after: AfterStep,
+    process: Levels,
 ) -> torch.Tensor:
     """Euler's method, algorithm 2 of arXiv 2206.00364 without churn; equal to DDIM at eta 0."""
     for index in range(len(sigmas) - 1):
@@ -37,23 +53,32 @@ def euler(
 
 
 def euler_ancestral(
-    denoise: Denoise, x: torch.Tensor, sigmas: Sequence[float], noise: Noise, after: AfterStep
+    denoise: Denoise,
+    x: torch.Tensor,
+    sigmas: Sequence[float],
+    noise: Noise,
+    after: AfterStep,
+    process: Levels,
 ) -> torch.Tensor:
-    """Euler's method with as much fresh noise a step as the DDPM posterior has (eta 1)."""
+    """Euler's method with fresh noise at each step (eta 1)."""
     for index in range(len(sigmas) - 1):
         sigma, to = sigmas[index], sigmas[index + 1]
         clean = denoise(x, sigma)
-        up = min(to, math.sqrt(to**2 * (sigma**2 - to**2) / sigma**2))
-        down = math.sqrt(max(to**2 - up**2, 0.0))
+        down, scale, up = process.ancestral(sigma, to)
         x = _towards(x, clean, sigma, down)
         if to > 0:
-            x = x + noise() * up
+            x = x * scale + noise() * up
         after(index, clean)
     return x
 
 
 def heun(
-    denoise: Denoise, x: torch.Tensor, sigmas: Sequence[float], noise: Noise, after: AfterStep
+    denoise: Denoise,
+    x: torch.Tensor,
+    sigmas: Sequence[float],
+    noise: Noise,
+    after: AfterStep,
+    process: Levels,
 ) -> torch.Tensor:
     """Heun's second-order method, algorithm 1 of arXiv 2206.00364; the last step is Euler's."""
     for index in range(len(sigmas) - 1):
@@ -70,7 +95,12 @@ def heun(
 
 
 def dpmpp_2m(
-    denoise: Denoise, x: torch.Tensor, sigmas: Sequence[float], noise: Noise, after: AfterStep
+    denoise: Denoise,
+    x: torch.Tensor,
+    sigmas: Sequence[float],
+    noise: Noise,
+    after: AfterStep,
+    process: Levels,
 ) -> torch.Tensor:
     """DPM-Solver++(2M), algorithm 2 of arXiv 2211.01095; the first and last step first order."""
     before: torch.Tensor | None = None
@@ -79,8 +109,9 @@ def dpmpp_2m(
         clean = denoise(x, sigma)
         aim = clean
         if before is not None and to > 0:
-            step = math.log(sigma / to)
-            ratio = math.log(sigmas[index - 1] / sigma) / step
+            here = process.half_log_snr(sigma)
+            step = process.half_log_snr(to) - here
+            ratio = (here - process.half_log_snr(sigmas[index - 1])) / step
             aim = clean + (clean - before) / (2 * ratio)
         x = _towards(x, aim, sigma, to)
         before = clean

@@ -93,7 +93,7 @@ def _write_lora(session: Session, path: Path, weights: dict[str, torch.Tensor]) 
         session.job,
         model.info,
         model.file,
-        model.schedule.prediction_type,
+        model.process.prediction_type,
         session.plan,
         step=session.step,
         run_name=session.run.path.name,

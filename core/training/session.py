@@ -110,6 +110,10 @@ class Session:
         tokens = self.model.tokenize(captions)
         return self.model.encode_tokens(tokens.to(self.device))
 
+    def pixels_of(self, shape: torch.Size) -> tuple[int, int]:
+        """Width and height in pixels of a picture whose latents are (C, h, w)."""
+        return shape[2] * self.model.latent_scale, shape[1] * self.model.latent_scale
+
     def park_vae(self) -> None:
         """Take the VAE from the GPU, unless the steps encode pictures with it."""
         if self.device.type != "cpu" and not self.pictures.any_live:

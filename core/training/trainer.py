@@ -20,14 +20,16 @@ import torch
 from core.config.job import Job, set_path
 from core.config.job import validate as validate_job
 from core.data.batches import epoch_batches, locate
-from core.data.types import Batch, Draw, Plan
+from core.data.types import Batch, Plan
 from core.errors import Stopped, fail
-from core.lora.inject import set_training, without_adapter
+from core.lora.inject import set_training
+from core.randomness import seed_of
 from core.runs.folder import RunFolder, step_of
 from core.training import checkpoint, objective
 from core.training.control import Control, Emit
 from core.training.device import free_memory, memory_in_use
 from core.training.interrupt import interruptible
+from core.training.losses import losses_at
 from core.training.optimizers import (
     park_state,
     set_rates,
@@ -36,7 +38,6 @@ from core.training.optimizers import (
     unpark_state,
 )
 from core.training.pictures import Loaded, PicturesGone
-from core.training.randomness import seed_of
 from core.training.samples import draw_samples, samples_missing
 from core.training.saving import hand_out, save_checkpoint
 from core.training.schedules import rate_factor
@@ -239,62 +240,21 @@ def _samples_of(session: Session, batches: list[Batch], mine: Sequence[Loaded | 
 
 def batch_losses(session: Session, batch: Loaded, number: int) -> torch.Tensor:
     """The weighted loss of each sample of a micro-batch, (B,), with its graph."""
-    training, model, device = session.job.training, session.model, session.device
-    schedule = model.schedule
+    training, process = session.job.training, session.model.process
     seed = (training.seed, session.step)
-    latents, areas = batch.latents, batch.areas
-    noises, timesteps = [], []
+    shape = batch.latents.shape[1:]
+    size = session.pixels_of(shape)
+    noises, shares = [], []
     for draw in batch.draws:
         own = (*seed, draw.item.id, draw.repeat)
-        noises.append(objective.draw_noise(latents.shape[1:], training.timesteps, *own))
-        timesteps.append(objective.draw_timestep(training.timesteps, schedule.timesteps, *own))
-    clean = torch.stack([noise for noise, _ in noises]).to(device)
-    perturbed = torch.stack([noise for _, noise in noises]).to(device)
-    at = torch.tensor(timesteps, device=device)
-    latents, a = latents.to(device), objective.schedule_values(schedule, at)
-    noisy = objective.add_noise(latents, perturbed, a)
-    prediction = schedule.prediction_type
-    target = objective.target_of(latents, clean, a, prediction)
-    target = _with_prior_targets(session, batch.draws, target, noisy, at)
+        noises.append(objective.draw_noise(shape, training.timesteps, *own))
+        shares.append(process.draw(training.timesteps, size, *own))
+    clean = torch.stack([noise for noise, _ in noises])
+    perturbed = torch.stack([noise for _, noise in noises])
     if session.job.lora.dropout:
         rank = session.compute.accelerator.process_index
         torch.manual_seed(seed_of(*seed, "dropout", rank, number))
-    with session.compute.accelerator.autocast():
-        embeddings = session.embeddings([draw.caption for draw in batch.draws])
-        predicted = model.predict(noisy, at, embeddings)
-    weights = objective.timestep_weights(a, prediction, training.loss)
-    own_weights = [session.job.concepts[draw.item.concept].loss_weight for draw in batch.draws]
-    weights = weights * torch.tensor(own_weights, device=device)
-    areas = None if areas is None else areas.to(device)
-    return objective.sample_losses(predicted, target, weights, training.loss, areas)
-
-
-def _with_prior_targets(
-    session: Session,
-    draws: Sequence[Draw],
-    target: torch.Tensor,
-    noisy: torch.Tensor,
-    at: torch.Tensor,
-) -> torch.Tensor:
-    """Targets (B, C, h, w), those of prior pictures replaced by what the base model predicts.
-
-    Learning without Forgetting (arXiv 1606.09282): what the model said before is the target, so
-    that it keeps saying it; the picture itself is only where the question is asked.
-    """
-    concepts = session.job.concepts
-    rows = [n for n, draw in enumerate(draws) if concepts[draw.item.concept].kind == "prior"]
-    if not rows:
-        return target
-    with (
-        torch.no_grad(),
-        without_adapter(session.model, session.adapter),
-        session.compute.accelerator.autocast(),
-    ):
-        embeddings = session.embeddings([draws[row].caption for row in rows])
-        predicted = session.model.predict(noisy[rows], at[rows], embeddings)
-    target = target.clone()
-    target[rows] = predicted.to(target)
-    return target
+    return losses_at(session, batch, (clean, perturbed), torch.tensor(shares))
 
 
 def _sum_over_processes(

@@ -7,11 +7,13 @@ from functools import partial
 import torch
 
 from core.data.batches import validation_batches
-from core.data.types import Batch, Draw
+from core.data.types import Draw
 from core.lora.inject import set_training
 from core.runs.events import read_events
 from core.training import objective
 from core.training.ema import averaged
+from core.training.losses import losses_at
+from core.training.pictures import Loaded
 from core.training.session import Session, rest
 from core.worker import protocol
 
@@ -61,47 +63,34 @@ def measure(session: Session) -> None:
 
 def _mean_loss(session: Session) -> float | None:
     """The mean over all pictures and noise levels; None when masks leave nothing to measure."""
-    settings, schedule = session.job.training, session.model.schedule
-    levels = objective.spread_timesteps(
-        settings.timesteps, schedule.timesteps, settings.validation.timesteps
-    )
     losses: list[torch.Tensor] = []
     for batch in validation_batches(session.plan, session.job):
-        for level, timestep in enumerate(levels):
-            session.control.check()
-            with torch.no_grad():
-                losses.append(_losses(session, batch, level, timestep).double().cpu())
+        loaded = session.pictures.measured(batch)
+        if loaded is not None:
+            losses += _at_all_levels(session, loaded)
     together = torch.cat(losses) if losses else torch.empty(0)
     return float(together.mean()) if together.numel() else None
 
 
-def _losses(session: Session, batch: Batch, level: int, timestep: int) -> torch.Tensor:
-    """The loss of each picture of a batch at one noise level."""
-    loaded = session.pictures.measured(batch)
-    if loaded is None:
-        return torch.empty(0)
-    settings, model, device = session.job.training, session.model, session.device
-    latents = loaded.latents
-    noise = torch.stack([_noise(session, draw, level) for draw in loaded.draws]).to(device)
-    at = torch.full((len(latents),), timestep, device=device)
-    latents, a = latents.to(device), objective.schedule_values(model.schedule, at)
-    noisy = objective.add_noise(latents, noise, a)
-    with session.compute.accelerator.autocast():
-        embeddings = session.embeddings([draw.caption for draw in loaded.draws])
-        predicted = model.predict(noisy, at, embeddings)
-    prediction = model.schedule.prediction_type
-    target = objective.target_of(latents, noise, a, prediction)
-    weights = objective.timestep_weights(a, prediction, settings.loss)
-    areas = None if loaded.areas is None else loaded.areas.to(device)
-    return objective.sample_losses(predicted, target, weights, settings.loss, areas)
+def _at_all_levels(session: Session, batch: Loaded) -> list[torch.Tensor]:
+    """The losses of a batch's pictures, one tensor (B,) for each noise level."""
+    settings, shape = session.job.training, batch.latents.shape[1:]
+    levels = session.model.process.spread(
+        settings.timesteps, session.pixels_of(shape), settings.validation.timesteps
+    )
+    losses = []
+    for number, share in enumerate(levels):
+        session.control.check()
+        noise = torch.stack([_noise(session, draw, shape, number) for draw in batch.draws])
+        t = torch.full((len(batch.draws),), share)
+        with torch.no_grad():
+            losses.append(losses_at(session, batch, (noise, noise), t).double().cpu())
+    return losses
 
 
-def _noise(session: Session, draw: Draw, level: int) -> torch.Tensor:
-    """Fixed noise of a picture at a level: by its name and bucket, so that neither the training's
-    seed nor pictures that join change what is measured."""
+def _noise(session: Session, draw: Draw, shape: torch.Size, level: int) -> torch.Tensor:
+    """Fixed noise (C, h, w) of a picture at a level: by its name and bucket, so that neither the
+    training's seed nor pictures that join change what is measured."""
     item = draw.item
-    bucket, channels = item.placement.bucket, session.model.latent_channels
-    scale = session.model.latent_scale
-    shape = torch.Size((channels, bucket.height // scale, bucket.width // scale))
-    seed = ("validation", item.path.name, str(bucket), level)
+    seed = ("validation", item.path.name, str(item.placement.bucket), level)
     return objective.draw_noise(shape, session.job.training.timesteps, *seed)[0]

@@ -22,7 +22,6 @@ from core.data.types import Batch
 from core.lora.inject import set_training
 from core.runs.events import EventLog
 from core.runs.folder import create
-from core.training import objective
 from core.training.control import Control
 from core.training.interrupt import interruptible
 from core.training.session import Session, open_session
@@ -33,14 +32,12 @@ from tests.benchmarks.common import add_model_options, job_of, report
 def prepared(session: Session, batch: Batch) -> tuple[torch.Tensor, ...]:
     """Noisy latents, timesteps, embeddings and target of a batch, on the device."""
     latents = session.pictures.load(session.step, batch).latents.to(session.device)
-    noise = torch.randn_like(latents)
-    at = torch.randint(0, session.model.schedule.timesteps, (len(latents),), device=session.device)
-    a = objective.schedule_values(session.model.schedule, at)
+    noise, process = torch.randn_like(latents), session.model.process
+    t = torch.rand(len(latents), device=session.device)
     assert session.text is not None
     embeddings = session.text[[d.caption for d in batch.draws]].to(session.device)
-    prediction = session.model.schedule.prediction_type
-    target = objective.target_of(latents, noise, a, prediction)
-    return objective.add_noise(latents, noise, a), at, embeddings, target
+    target = process.target(latents, noise, t)
+    return process.mix(latents, noise, t), process.time(t), embeddings, target
 
 
 def bare_step(session: Session, tensors: tuple[torch.Tensor, ...], optimizer: Any) -> None:

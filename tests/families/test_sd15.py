@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from core.errors import UserError
+from core.families.diffusion import with_zero_terminal_snr
 from core.families.registry import family
-from core.families.schedule import with_zero_terminal_snr
 from core.families.tiny import build_tokenizer, write_pipeline
 from core.families.unet_targets import text_encoder_targets, unet_targets
 from tests.families.fullsize import empty_network, ldm_weights
@@ -145,11 +145,11 @@ def test_zero_terminal_snr_follows_the_paper(tiny_folder):
     shifted = roots - roots[-1]
     expected = (shifted * roots[0] / shifted[0]) ** 2
     model = load(tiny_folder, prediction_type="v_prediction", zero_terminal_snr=True)
-    got = model.schedule.alphas_cumprod
-    assert got[-1] == 0 and model.schedule.timesteps == 1000
+    got = model.process.alphas_cumprod
+    assert got[-1] == 0 and model.process.timesteps == 1000
     assert torch.allclose(got.double(), expected, atol=1e-6)
     assert math.isclose(float(got[0]), float(roots[0] ** 2), rel_tol=1e-6)
-    plain = load(tiny_folder).schedule.alphas_cumprod
+    plain = load(tiny_folder).process.alphas_cumprod
     assert torch.allclose(with_zero_terminal_snr(plain), got)
     assert refused(tiny_folder, zero_terminal_snr=True) == "zero_snr_needs_v"
 
@@ -398,7 +398,7 @@ def test_models_of_other_sizes_load_by_their_configs(tmp_path):
     model = load(tmp_path)
     assert (model.file.default_resolution, model.file.bucket_step) == (64, 16)
     assert (model.latent_scale, model.latent_channels) == (4, 3)
-    assert model.schedule.prediction_type == "v_prediction" and model.schedule.timesteps == 500
+    assert model.process.prediction_type == "v_prediction" and model.process.timesteps == 500
     with torch.no_grad():
         latents = model.encode_pixels(noise(1, 3, 48, 32))
         text = model.encode_tokens(model.tokenize(["a cat"]))

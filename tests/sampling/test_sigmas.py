@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
 import torch
 
-from core.families.schedule import with_zero_terminal_snr
-from core.sampling.sigmas import sigma_at, sigma_table, sigmas, timestep_at
+from core.families.diffusion import Diffusion, with_zero_terminal_snr
+from core.families.sigmas import sigma_at, sigma_table, timestep_at
 
 STEPS = [1, 2, 7, 20, 28]
 
@@ -49,10 +50,9 @@ def expected(name: str, n: int) -> list[float]:
 @pytest.mark.parametrize("steps", STEPS)
 @pytest.mark.parametrize("name", ["normal", "karras", "simple", "sgm_uniform", "exponential"])
 def test_schedules_follow_their_formulas(name, steps):
-    got = sigmas(name, steps, table())
-    assert got.shape == (steps + 1,) and got.dtype == torch.float64
-    assert got.tolist() == pytest.approx(expected(name, steps), rel=1e-9)
-    assert (got[:-1] > got[1:]).all() and got[-1] == 0
+    got = Diffusion(alphas(), "epsilon").sigmas(name, steps, (512, 512))
+    assert got == pytest.approx(expected(name, steps), rel=1e-9)
+    assert all(high > low for high, low in itertools.pairwise(got)) and got[-1] == 0
 
 
 def test_sigma_max_is_that_of_sd15():
@@ -76,7 +76,7 @@ def test_schedules_equal_diffusers(name, settings):
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", **settings
     )
     scheduler.set_timesteps(20)
-    ours = sigmas(name, 20, table()).float()
+    ours = torch.tensor(Diffusion(alphas(), "epsilon").sigmas(name, 20, (512, 512)))
     assert torch.allclose(ours, scheduler.sigmas, rtol=1e-4)
     assert torch.allclose(
         timestep_at(ours[:-1], table()).float(), scheduler.timesteps.float(), atol=0.05

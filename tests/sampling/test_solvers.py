@@ -7,10 +7,12 @@ import math
 import pytest
 import torch
 
-from core.sampling.sigmas import sigma_table, sigmas
+from core.families.diffusion import Diffusion
 from core.sampling.solvers import SOLVERS
 
 CENTRE, SPREAD = 0.7, 0.4
+BETAS = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
+PROCESS = Diffusion(torch.cumprod(1 - BETAS, 0), "epsilon")
 
 
 def denoise(x: torch.Tensor, sigma: float) -> torch.Tensor:
@@ -25,8 +27,7 @@ def exact(x: torch.Tensor, sigma: float, to: float) -> torch.Tensor:
 
 
 def levels(steps: int) -> list[float]:
-    betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
-    return sigmas("karras", steps, sigma_table(torch.cumprod(1 - betas, 0))).tolist()
+    return PROCESS.sigmas("karras", steps, (64, 64))
 
 
 def start(sigma: float) -> tuple[torch.Tensor, torch.Generator]:
@@ -43,7 +44,7 @@ def test_errors_shrink_with_the_order_of_the_method(name, order):
         # Without the last step to 0, which is always of first order.
         there = levels(steps)[:-1]
         x, _ = start(there[0])
-        out = SOLVERS[name](denoise, x, there, x.clone, lambda i, clean: None)
+        out = SOLVERS[name](denoise, x, there, x.clone, lambda i, clean: None, PROCESS)
         errors.append(float((out - exact(x, there[0], there[-1])).abs().max()))
     gain = math.log(errors[0] / errors[1], 4)
     assert order - 0.25 < gain < order + 0.8
@@ -54,7 +55,7 @@ def test_errors_shrink_with_the_order_of_the_method(name, order):
 def test_every_step_is_told_once(name):
     seen: list[int] = []
     x, _ = start(levels(5)[0])
-    SOLVERS[name](denoise, x, levels(5), lambda: x * 0, lambda i, clean: seen.append(i))
+    SOLVERS[name](denoise, x, levels(5), lambda: x * 0, lambda i, clean: seen.append(i), PROCESS)
     assert seen == [0, 1, 2, 3, 4]
 
 
@@ -64,7 +65,7 @@ def test_ancestral_sampling_gives_the_right_distribution():
     def noise() -> torch.Tensor:
         return torch.randn(500, generator=generator, dtype=torch.float64)
 
-    out = SOLVERS["euler_ancestral"](denoise, x, levels(200), noise, lambda i, clean: None)
+    out = SOLVERS["euler_ancestral"](denoise, x, levels(200), noise, lambda i, clean: None, PROCESS)
     assert float(out.mean()) == pytest.approx(CENTRE, abs=0.08)
     assert float(out.std()) == pytest.approx(SPREAD, abs=0.06)
 
@@ -87,7 +88,7 @@ def test_dpmpp_2m_follows_the_papers_formula():
             aim = (1 + 1 / (2 * r)) * guess - 1 / (2 * r) * old
         expected = (to / sigma) * expected - (math.exp(-h) - 1) * aim
         old = guess
-    got = SOLVERS["dpmpp_2m"](denoise, x, steps, lambda: x, lambda i, clean: None)
+    got = SOLVERS["dpmpp_2m"](denoise, x, steps, lambda: x, lambda i, clean: None, PROCESS)
     assert torch.allclose(got, expected, atol=1e-12)
 
 
@@ -99,5 +100,7 @@ def test_ancestral_step_follows_its_formula():
     slope = (x - denoise(x, sigma)) / sigma
     middle = x + slope * (down - sigma) + fresh * up
     expected = denoise(middle, to)
-    got = SOLVERS["euler_ancestral"](denoise, x, [sigma, to, 0.0], lambda: fresh, lambda i, c: None)
+    got = SOLVERS["euler_ancestral"](
+        denoise, x, [sigma, to, 0.0], lambda: fresh, lambda i, c: None, PROCESS
+    )
     assert torch.allclose(got, expected, atol=1e-6)

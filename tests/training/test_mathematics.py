@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from core.config.training import Loss, Timesteps
-from core.families.base import NoiseSchedule
+from core.families.diffusion import Diffusion
+from core.randomness import generator, seed_of
 from core.training import objective
 from core.training.optimizers import park_state, unpark_state
-from core.training.randomness import generator, seed_of
 from core.training.schedules import rate_factor
 from core.training.session import SmoothedLoss
 from core.training.triggers import Trigger
@@ -24,6 +24,11 @@ def alphas() -> torch.Tensor:
     return torch.cumprod(1 - betas, 0).float()
 
 
+def shares(timesteps: list[int]) -> torch.Tensor:
+    """Shares of noise time that lie in these of 1000 timesteps."""
+    return (torch.tensor(timesteps) + 0.5) / 1000
+
+
 def test_noise_and_targets_equal_diffusers(alphas: torch.Tensor) -> None:
     from diffusers import DDPMScheduler
 
@@ -32,24 +37,26 @@ def test_noise_and_targets_equal_diffusers(alphas: torch.Tensor) -> None:
     latents = torch.randn(4, 4, 8, 8, generator=random)
     noise = torch.randn(4, 4, 8, 8, generator=random)
     at = torch.tensor([0, 10, 500, 999])
-    a = objective.schedule_values(NoiseSchedule(alphas, "epsilon", False), at)
-    noisy = objective.add_noise(latents, noise, a)
+    epsilon, velocity = Diffusion(alphas, "epsilon"), Diffusion(alphas, "v_prediction")
+    t = shares(at.tolist())
+    assert epsilon.time(t).tolist() == at.tolist()
+    noisy = epsilon.mix(latents, noise, t)
     assert torch.allclose(noisy, reference.add_noise(latents, noise, at), atol=1e-5)
-    velocity = objective.target_of(latents, noise, a, "v_prediction")
-    assert torch.allclose(velocity, reference.get_velocity(latents, noise, at), atol=1e-5)
-    assert objective.target_of(latents, noise, a, "epsilon") is noise
+    v = velocity.target(latents, noise, t)
+    assert torch.allclose(v, reference.get_velocity(latents, noise, at), atol=1e-5)
+    assert epsilon.target(latents, noise, t) is noise
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
 def test_min_snr_and_debiased_weights(alphas: torch.Tensor, prediction) -> None:
-    at = torch.tensor([0, 5, 100, 400, 700, 999])
-    a = alphas[at]
-    snr = [float(x / (1 - x)) for x in a.double()]
-    got = objective.timestep_weights(a, prediction, Loss(weighting="min_snr", min_snr_gamma=5))
+    at = [0, 5, 100, 400, 700, 999]
+    process = Diffusion(alphas, prediction)
+    snr = [float(x / (1 - x)) for x in alphas[at].double()]
+    got = process.weight(shares(at), Loss(weighting="min_snr", min_snr_gamma=5))
     divisor = [s if prediction == "epsilon" else s + 1 for s in snr]
     wanted = [min(s, 5) / d for s, d in zip(snr, divisor, strict=True)]
     assert got.tolist() == pytest.approx(wanted, rel=1e-4)
-    got = objective.timestep_weights(a, prediction, Loss(weighting="debiased"))
+    got = process.weight(shares(at), Loss(weighting="debiased"))
     wanted = [
         1 / math.sqrt(min(s, 1000)) if prediction == "epsilon" else 1 / (min(s, 1000) + 1)
         for s in snr
@@ -58,9 +65,9 @@ def test_min_snr_and_debiased_weights(alphas: torch.Tensor, prediction) -> None:
 
 
 def test_weights_stay_finite_at_zero_terminal_snr() -> None:
-    a = torch.tensor([0.0, 0.5, 1.0])
+    process = Diffusion(torch.tensor([1.0, 0.5, 0.0]), "v_prediction", True)
     for weighting in ("min_snr", "debiased"):
-        weights = objective.timestep_weights(a, "v_prediction", Loss(weighting=weighting))
+        weights = process.weight(torch.tensor([0.1, 0.5, 0.9]), Loss(weighting=weighting))
         assert torch.isfinite(weights).all()
 
 
@@ -75,19 +82,26 @@ def test_losses_are_means_per_sample() -> None:
     assert huber.tolist() == pytest.approx([0.95, 1.95, 4.95])
 
 
-def test_timesteps_cover_their_range_evenly() -> None:
-    drawn = [objective.draw_timestep(Timesteps(), 1000, 1, n) for n in range(4000)]
-    assert 0 <= min(drawn) < 10 and 990 < max(drawn) <= 999
-    counts = torch.histc(torch.tensor(drawn).float(), bins=10, min=0, max=1000)
+def drawn(process: Diffusion, settings: Timesteps, count: int) -> torch.Tensor:
+    """Timesteps of `count` samples."""
+    return process.time(torch.tensor([process.draw(settings, (64, 64), n) for n in range(count)]))
+
+
+def test_timesteps_cover_their_range_evenly(alphas: torch.Tensor) -> None:
+    process = Diffusion(alphas, "epsilon")
+    everywhere = drawn(process, Timesteps(), 4000)
+    assert 0 <= everywhere.min() < 10 and 990 < everywhere.max() <= 999
+    counts = torch.histc(everywhere.float(), bins=10, min=0, max=1000)
     assert counts.min() > 330 and counts.max() < 470
-    part = [objective.draw_timestep(Timesteps(min=0.2, max=0.3), 1000, 1, n) for n in range(500)]
-    assert min(part) >= 200 and max(part) <= 300
+    part = drawn(process, Timesteps(min=0.2, max=0.3), 500)
+    assert part.min() >= 200 and part.max() <= 300
+    measured = process.spread(Timesteps(min=0.2, max=0.3), (64, 64), 4)
+    assert process.time(torch.tensor(measured)).tolist() == [212, 237, 262, 287]
 
 
-def test_logit_normal_prefers_the_middle() -> None:
-    settings = Timesteps(distribution="logit_normal")
-    drawn = torch.tensor([objective.draw_timestep(settings, 1000, n) for n in range(3000)])
-    middle = ((drawn > 250) & (drawn < 750)).float().mean()
+def test_logit_normal_prefers_the_middle(alphas: torch.Tensor) -> None:
+    found = drawn(Diffusion(alphas, "epsilon"), Timesteps(distribution="logit_normal"), 3000)
+    middle = ((found > 250) & (found < 750)).float().mean()
     # P(|z| < log 3) for a standard normal z.
     assert float(middle) == pytest.approx(math.erf(math.log(3) / math.sqrt(2)), abs=0.03)
 

@@ -7,9 +7,9 @@ those of ComfyUI under the same names.
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Callable
 
-from core.sampling.genspec import SigmaSchedule
+import torch
 
 # Zero terminal SNR means infinite noise at the last level; this is the most that is counted with
 # (sigma 4096), as diffusers does.
@@ -41,13 +41,19 @@ def timestep_at(sigmas: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
     return low + (wanted - logs[low]) / (logs[high] - logs[low])
 
 
-def sigmas(name: SigmaSchedule, steps: int, table: torch.Tensor) -> torch.Tensor:
-    """The noise levels of `steps` sampling steps, (steps + 1,) float64, falling, the last 0."""
+def sigmas(
+    name: str, steps: int, table: torch.Tensor, at: Callable[[torch.Tensor], torch.Tensor]
+) -> torch.Tensor:
+    """The noise levels of `steps` sampling steps, (steps + 1,) float64, falling, the last 0.
+
+    table: the levels that the model knows, (T,) ascending. at: the levels at places 0..T-1 of the
+    table, which may lie between two.
+    """
     last = len(table) - 1
     if name == "normal":
-        levels = sigma_at(torch.linspace(last, 0, steps, dtype=torch.float64), table)
+        levels = at(torch.linspace(last, 0, steps, dtype=torch.float64))
     elif name == "sgm_uniform":
-        levels = sigma_at(torch.linspace(last, 0, steps + 1, dtype=torch.float64)[:-1], table)
+        levels = at(torch.linspace(last, 0, steps + 1, dtype=torch.float64)[:-1])
     elif name == "simple":
         picks = [last - int(index * len(table) / steps) for index in range(steps)]
         levels = table[torch.tensor(picks)]
