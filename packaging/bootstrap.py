@@ -2,7 +2,7 @@
 
     bootstrap.py                 open the window
     bootstrap.py test [ARGS]     format, lint, types, tests; ARGS go to pytest
-    bootstrap.py --relock        write the lock files in packaging/ anew
+    bootstrap.py --relock        write the lock files in packaging/ again
     bootstrap.py ARGS            anything else goes to Limner's command line
 
 The first start makes `.venv` beside this folder; later ones compare one hash and go on.
@@ -71,6 +71,40 @@ def replace_process(command: list[str], env: dict[str, str]) -> int:
     return subprocess.call(command, env=env)
 
 
+def open_window(root: Path, env: dict[str, str]) -> int:
+    """Start the window without a console on Windows; returns once it is there, or its exit code.
+
+    The window makes the file that LIMNER_READY_FILE names when it is shown. What it says before,
+    why it cannot open for instance, comes out here.
+    """
+    import subprocess
+    import tempfile
+    import time
+
+    from stamp import venv_python
+
+    python = venv_python(root / ".venv").with_name("pythonw.exe")
+    with tempfile.TemporaryDirectory(prefix="limner-", ignore_cleanup_errors=True) as folder:
+        ready, said = Path(folder, "ready"), Path(folder, "said")
+        with open(said, "wb") as file:
+            process = subprocess.Popen(
+                [str(python), "-m", "app"],
+                env={**env, "LIMNER_READY_FILE": str(ready)},
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                # Closing the console must not end the window.
+                creationflags=getattr(subprocess, "DETACHED_PROCESS", 0)
+                | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+            )
+        while process.poll() is None:
+            if ready.exists():
+                return 0
+            time.sleep(0.05)
+        sys.stderr.write(said.read_text(encoding="utf-8", errors="replace"))
+        return process.returncode
+
+
 def leave_environment(root: Path) -> None:
     """Go on with the Python that `.venv` was made from, if this is the one inside it.
 
@@ -103,6 +137,16 @@ def prepare(root: Path, kind: str, qt_environ: dict[str, str] | None) -> None:
         system_packages.provide_qt_libraries(qt_environ)
 
 
+def open_from_shortcut() -> int:
+    """Open the window without any console; where set-up has work to do, open one for it."""
+    from stamp import is_ready
+
+    if not is_ready(ROOT, "app"):
+        os.startfile(str(ROOT / "start.bat"))  # type: ignore[attr-defined,unused-ignore]
+        return 0
+    return open_window(ROOT, start_environment(ROOT))
+
+
 def run(arguments: list[str]) -> int:
     """Do what the arguments ask for; returns the exit code where the process is not replaced."""
     if arguments[:1] == ["--relock"]:
@@ -121,7 +165,11 @@ def run(arguments: list[str]) -> int:
     if window and not has_display(sys.platform, dict(os.environ)):
         print(NO_DISPLAY, file=sys.stderr)
         return 2
+    if window and sys.stderr is None:
+        return open_from_shortcut()
     prepare(ROOT, "app", dict(os.environ) if window else None)
+    if window and sys.platform == "win32":
+        return open_window(ROOT, start_environment(ROOT))
     from stamp import venv_python
 
     command = [str(venv_python(ROOT / ".venv")), "-m", "app", *arguments]
@@ -136,7 +184,8 @@ def main() -> int:
         return 2
     for stream in (sys.stdout, sys.stderr):
         # A path that the terminal cannot show must not stop the set-up.
-        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+        if stream is not None:  # a start without a console has none
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
         return run(sys.argv[1:])
     except KeyboardInterrupt:

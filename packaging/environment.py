@@ -14,13 +14,24 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch_index
-from stamp import STAMP_NAME, expected_stamp, is_ready, read_stamp, venv_python
+import windows
+from stamp import (
+    STAMP_NAME,
+    base_is_there,
+    expected_stamp,
+    graphics_drivers,
+    is_ready,
+    read_stamp,
+    venv_python,
+)
 
 MINIMUM_FREE_BYTES = 3_000_000_000
 CONSTRAINTS = Path("packaging/constraints.txt")
@@ -105,7 +116,7 @@ def setup_lock(path: Path, poll_seconds: float = 0.2) -> Iterator[None]:
 # --------------------------------------------------------------------------------------- files
 
 
-def write_stamp(venv: Path, state: dict[str, str]) -> None:
+def write_stamp(venv: Path, state: Mapping[str, Any]) -> None:
     """Write the stamp file: temporary name, flush, rename."""
     target = venv / STAMP_NAME
     temporary = target.with_suffix(".new")
@@ -140,13 +151,21 @@ def remove_environment(venv: Path) -> None:
 
 
 def check_space(folder: Path) -> None:
-    """SetupError when the disk has clearly too little room for the packages."""
-    free = shutil.disk_usage(folder).free
-    if free < MINIMUM_FREE_BYTES:
-        raise SetupError(
-            f"Only {free / 1e9:.1f} GB are free at {folder}; Limner's packages need at least "
-            f"{MINIMUM_FREE_BYTES / 1e9:.0f} GB (8 GB with CUDA)."
-        )
+    """SetupError when a disk has clearly too little room for the packages.
+
+    pip unpacks into the folder for temporary files, which may lie on another disk than `folder`.
+    """
+    needs = (
+        (folder, f"{MINIMUM_FREE_BYTES / 1e9:.0f} GB (8 GB with CUDA)"),
+        (Path(tempfile.gettempdir()), f"{MINIMUM_FREE_BYTES / 1e9:.0f} GB for the download"),
+    )
+    for place, need in needs:
+        free = shutil.disk_usage(place).free
+        if free < MINIMUM_FREE_BYTES:
+            raise SetupError(
+                f"Only {free / 1e9:.1f} GB are free at {place}; Limner's packages need at least "
+                f"{need}. Please make room there and start again."
+            )
 
 
 # ----------------------------------------------------------------------------------------- pip
@@ -157,7 +176,10 @@ def explain_pip_failure(lines: Sequence[str], venv: Path) -> str:
     text = "\n".join(lines)
     lower = text.lower()
     if "errno 28" in lower or "no space left" in lower or "winerror 112" in lower:
-        return f"The disk is full: please free some space at {venv.parent} and start again."
+        return (
+            f"The disk is full: please free some space at {venv.parent} and at "
+            f"{tempfile.gettempdir()}, and start again."
+        )
     network = (
         "newconnectionerror",
         "max retries exceeded",
@@ -183,7 +205,7 @@ def explain_pip_failure(lines: Sequence[str], venv: Path) -> str:
             f"There is no torch {torch_index.TORCH_VERSION} for this system "
             f"({platform.system()} {platform.machine()}, Python {platform.python_version()})."
         )
-    return f"pip could not install Limner's packages ({last}); please start again after mending it."
+    return f"pip could not install Limner's packages ({last}); please fix that and start again."
 
 
 def run_pip(venv: Path, arguments: Sequence[str], root: Path) -> None:
@@ -261,17 +283,11 @@ def detect_torch() -> torch_index.TorchChoice:
     )
 
 
-def install_packages(root: Path, venv: Path, kind: str) -> None:
-    """Install torch, the build backend and the project with the locked versions.
-
-    `kind` is "app" or "test". The backend is installed like everything else, from the lock, and
-    used without isolation: an isolated build would fetch whatever version is newest.
-    """
-    choice = detect_torch()
+def install_torch(root: Path, venv: Path, choice: torch_index.TorchChoice, *options: str) -> None:
+    """Install the chosen build of torch. options: more for pip. Raises PipError."""
     if choice.note:
         say(choice.note)
-    locked = ["install", "--constraint", str(CONSTRAINTS)]
-    torch = [*locked, choice.requirement]
+    torch = ["install", "--constraint", str(CONSTRAINTS), *options, choice.requirement]
     if choice.index is None:
         # The versions of the CUDA libraries differ in the builds of PyTorch's own index.
         torch += ["--constraint", str(CUDA_CONSTRAINTS)]
@@ -280,11 +296,24 @@ def install_packages(root: Path, venv: Path, kind: str) -> None:
         torch += ["--extra-index-url", choice.index]
     say(f"Installing {choice.requirement} ...")
     run_pip(venv, torch, root)
+
+
+def install_packages(root: Path, venv: Path, kind: str) -> str:
+    """Install torch, the build backend and the project with the locked versions.
+
+    `kind` is "app" or "test". Returns which torch it is, as pip was asked for it. The backend is
+    installed like everything else, from the lock, and used without isolation: an isolated build
+    would fetch whatever version is newest.
+    """
+    choice = detect_torch()
+    install_torch(root, venv, choice)
+    locked = ["install", "--constraint", str(CONSTRAINTS)]
     extras = "[test]" if kind == "test" else ""
     say("Installing Limner's other packages ...")
     run_pip(venv, [*locked, "hatchling"], root)
     project = ["--no-build-isolation", "--editable", f".{extras}"]
     run_pip(venv, [*locked, *project], root)
+    return choice.requirement
 
 
 # -------------------------------------------------------------------------------------- set-up
@@ -338,9 +367,14 @@ def _set_up_locked(root: Path, venv: Path, kind: str) -> None:
     """`set_up` for the process that holds the lock."""
     wanted = expected_stamp(root)
     before = read_stamp(venv)
-    if before.get("state") == UNFINISHED:
+    unfinished = before.get("state") == UNFINISHED
+    if unfinished:
         say("The last set-up did not finish; starting it again.")
-    if before.get("state") == UNFINISHED or before.get("python") != wanted["python"]:
+    elif before and not base_is_there(venv):
+        say("The Python that Limner was set up with is gone; setting it up with this one.")
+        unfinished = True
+    if unfinished or before.get("python") != wanted["python"]:
+        windows.check(root, SetupError)
         remove_environment(venv)
         check_space(root)
         say(f"Setting Limner up in {venv}: once, with a download of 1 to 4 GB.")
@@ -348,14 +382,44 @@ def _set_up_locked(root: Path, venv: Path, kind: str) -> None:
         before = {"python": wanted["python"]}
     # An environment that once held the test tools keeps them through an update.
     wide = "test" if kind == "test" or "test" in before else "app"
+    kinds = ("app", "test") if wide == "test" else ("app",)
+    after = {
+        "python": wanted["python"],
+        **{k: wanted["packages"] for k in kinds},
+        "drivers": graphics_drivers(),
+    }
+    if all(before.get(k) == wanted["packages"] for k in kinds):
+        _follow_the_card(root, venv, before, after)
+        return
     write_stamp(venv, {"state": UNFINISHED})
     try:
-        install_packages(root, venv, wide)
+        after["torch"] = install_packages(root, venv, wide)
     except PipError as error:
         if not error.half_done:
             # pip gave up before it touched anything: the next start goes on from here.
             write_stamp(venv, before)
         raise
-    kinds = ("app", "test") if wide == "test" else ("app",)
-    write_stamp(venv, {"python": wanted["python"], **{k: wanted["packages"] for k in kinds}})
+    write_stamp(venv, after)
     say("Set-up is done.")
+
+
+def _follow_the_card(
+    root: Path, venv: Path, before: Mapping[str, Any], after: dict[str, Any]
+) -> None:
+    """Bring torch in line with a graphics card or driver that came after set-up.
+
+    Where it cannot be had now, Limner starts with the torch that is there.
+    """
+    choice = detect_torch()
+    if choice.requirement != before.get("torch"):
+        say("There is a graphics card now that was not there at set-up.")
+        write_stamp(venv, {"state": UNFINISHED})
+        try:
+            install_torch(root, venv, choice, "--retries", "1")
+        except PipError as error:
+            if error.half_done:
+                raise
+            write_stamp(venv, before)
+            say(f"{error} Until then Limner uses the processor.")
+            return
+    write_stamp(venv, {**after, "torch": choice.requirement})

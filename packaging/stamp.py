@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 STAMP_NAME = "limner-setup.json"
 LOCK_FILES = ("packaging/constraints.txt", "packaging/constraints-cuda.txt", "pyproject.toml")
@@ -36,7 +37,32 @@ def expected_stamp(root: Path) -> dict[str, str]:
     return {"python": version, "packages": digest.hexdigest()}
 
 
-def read_stamp(venv: Path) -> dict[str, str]:
+def graphics_drivers() -> list[str]:
+    """The drivers of graphics cards that torch has a build for: "nvidia", "amd"; quick to ask."""
+    if sys.platform == "win32":
+        system = Path(os.environ.get("SYSTEMROOT", r"C:\Windows"), "System32")
+        return ["nvidia"] if (system / "nvcuda.dll").exists() else []
+    found = {"nvidia": "/proc/driver/nvidia/version", "amd": "/dev/kfd"}
+    return [name for name, path in found.items() if os.path.exists(path)]
+
+
+def base_is_there(venv: Path) -> bool:
+    """Whether the Python that the environment was made from is still where it was.
+
+    pyvenv.cfg names its folder as `home`.
+    """
+    try:
+        lines = (venv / "pyvenv.cfg").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return False
+    homes = [
+        line.partition("=")[2].strip() for line in lines if line.split("=")[0].strip() == "home"
+    ]
+    name = "python.exe" if sys.platform == "win32" else ""
+    return bool(homes) and os.path.exists(os.path.join(homes[0], name))
+
+
+def read_stamp(venv: Path) -> dict[str, Any]:
     """The stamp of an environment; {} when there is none or it cannot be read."""
     try:
         state = json.loads((venv / STAMP_NAME).read_text(encoding="utf-8"))
@@ -55,5 +81,7 @@ def is_ready(root: Path, kind: str) -> bool:
     return (
         state.get("python") == wanted["python"]
         and state.get(kind) == wanted["packages"]
+        and set(graphics_drivers()) <= set(state.get("drivers", ()))
         and venv_python(venv).exists()
+        and base_is_there(venv)
     )
