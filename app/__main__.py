@@ -52,12 +52,28 @@ def show_viewer(wish: Wish) -> int:
     return run_viewer(wish)
 
 
+def _log_to_file() -> None:
+    """Give a process without a console (pythonw) a file for what it would say there."""
+    from core.paths import user_data_dir
+
+    place = user_data_dir() / "window.log"
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        log = open(place, "w", encoding="utf-8", errors="backslashreplace", buffering=1)  # noqa: SIM115
+    except OSError:
+        log = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stdout = sys.stdout or log
+    sys.stderr = log
+
+
 def main() -> int:
     """Open the window or run a command; returns the process's exit code.
 
     2 means that there is no display, or that Qt's system libraries are missing.
     """
     arguments = sys.argv[1:]
+    if sys.stderr is None:
+        _log_to_file()
     if arguments:
         if "cull" in arguments:
             from core.cli import cull

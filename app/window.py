@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import locale
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -447,12 +449,30 @@ def prepare(app: QApplication) -> i18n.Translators:
     return translators
 
 
+def _tell_ready() -> None:
+    """Make the file that whoever started the window waits for before it closes its console."""
+    place = os.environ.pop("LIMNER_READY_FILE", "")
+    if place:
+        with contextlib.suppress(OSError):
+            Path(place).touch()
+
+
+def _name_to_windows() -> None:
+    """Give the window its own place in the task bar, not that of Python."""
+    if sys.platform == "win32":
+        import ctypes
+
+        ctypes.windll.shell32.SetCurrentProcessExplicitAppUserModelID("Limner")
+
+
 def run_window(argv: list[str]) -> int:
     """Open the window and stay until it is closed; returns the process's exit code."""
+    _name_to_windows()
     app = QApplication(argv)
     translators = prepare(app)
     window = Window()
     window.show()
+    _tell_ready()
     collector = Collector(app)
     code = app.exec()
     collector.stop()

@@ -8,6 +8,7 @@ The environment variable `LIMNER_DATA_DIR` moves everything of the user's below 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import platformdirs
@@ -42,6 +43,14 @@ def user_path(text: str | Path) -> Path:
         return Path(text).expanduser()
     except RuntimeError:
         return Path(text)
+
+
+def console_python() -> str:
+    """The interpreter for processes of ours: never pythonw.exe, whose streams lead nowhere."""
+    python = Path(sys.executable)
+    if python.name.lower() == "pythonw.exe":
+        return str(python.with_name("python.exe"))
+    return sys.executable
 
 
 def _override() -> Path | None:

@@ -71,6 +71,16 @@ def replace_process(command: list[str], env: dict[str, str]) -> int:
     return subprocess.call(command, env=env)
 
 
+def tell(text: str) -> None:
+    """Say something on the console, or in a message box where there is none (a shortcut)."""
+    if sys.stderr is not None:
+        print(text, file=sys.stderr)
+    elif sys.platform == "win32":
+        import ctypes
+
+        ctypes.windll.user32.MessageBoxW(None, text, "Limner", 0x10)
+
+
 def open_window(root: Path, env: dict[str, str]) -> int:
     """Start the window without a console on Windows; returns once it is there, or its exit code.
 
@@ -101,7 +111,7 @@ def open_window(root: Path, env: dict[str, str]) -> int:
             if ready.exists():
                 return 0
             time.sleep(0.05)
-        sys.stderr.write(said.read_text(encoding="utf-8", errors="replace"))
+        tell(said.read_text(encoding="utf-8", errors="replace").strip())
         return process.returncode
 
 
@@ -180,7 +190,7 @@ def main() -> int:
     """Run, and turn what goes wrong in set-up into one sentence. 2: set-up failed, 130: Ctrl-C."""
     problem = check_python(tuple(sys.version_info[:2]))
     if problem:
-        print(problem, file=sys.stderr)
+        tell(problem)
         return 2
     for stream in (sys.stdout, sys.stderr):
         # A path that the terminal cannot show must not stop the set-up.
@@ -194,7 +204,7 @@ def main() -> int:
     except RuntimeError as error:
         if type(error).__name__ not in ("SetupError", "PipError"):
             raise
-        print(error, file=sys.stderr)
+        tell(str(error))
         return 2
 
 

@@ -1,7 +1,7 @@
 """Limner's own Python environment: made once, with locked versions, into `.venv`.
 
 Interrupted work is never mistaken for finished work: the stamp file says "unfinished" from before
-the first package until after the last, and an unfinished environment is made anew.
+the first package until after the last, and an unfinished environment is made again.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any
 
 import torch_index
 import windows
+from shortcut import make_shortcut
 from stamp import (
     STAMP_NAME,
     base_is_there,
@@ -400,7 +401,8 @@ def _set_up_locked(root: Path, venv: Path, kind: str) -> None:
             write_stamp(venv, before)
         raise
     write_stamp(venv, after)
-    say("Set-up is done.")
+    in_menu = " Limner is in the start menu now." if make_shortcut(root) else ""
+    say(f"Set-up is done.{in_menu}")
 
 
 def _follow_the_card(

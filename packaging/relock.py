@@ -1,4 +1,4 @@
-"""Write the lock files anew: `python packaging/bootstrap.py --relock`.
+"""Write the lock files again: `python packaging/bootstrap.py --relock`.
 
 pip resolves the whole project with all extras in an empty environment and reports what it would
 install; nothing is installed. Run it where pip reaches the public package index: a build of torch

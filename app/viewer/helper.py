@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 import json
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from typing import Any
 
 from core.errors import Stopped
+from core.paths import console_python
 from core.worker.lineprocess import worker_environment
 
 
@@ -74,7 +74,7 @@ class Helper:
         if self._process is None or self._process.poll() is not None:
             self._process = subprocess.Popen(
                 # -P: a file named numpy.py where Limner was started must not be imported.
-                [sys.executable, "-P", "-m", "core.data.helper"],
+                [console_python(), "-P", "-m", "core.data.helper"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,13 +11,14 @@ from pathlib import Path
 from core.captioning import messages
 from core.captioning.options import CaptionOptions
 from core.errors import Problem
+from core.paths import console_python
 from core.worker.lineprocess import LineProcess
 
 
 def usual_command() -> list[str]:
     """The command line of a captioning worker."""
     # -P: a file named torch.py in the folder where Limner was started must not be imported.
-    return [sys.executable, "-P", "-m", "core.captioning.worker"]
+    return [console_python(), "-P", "-m", "core.captioning.worker"]
 
 
 class CaptionWorker(LineProcess[messages.Event]):

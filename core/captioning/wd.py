@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import re
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from PIL import Image
 from core.captioning.options import CaptionOptions
 from core.data.captions import CaptionError, read_text
 from core.errors import UserError, fail
+from core.paths import console_python
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,7 +39,7 @@ _GPU_PROVIDERS = (
 
 def install_hint() -> str:
     """How to install onnxruntime into this very environment, in one sentence."""
-    return f'Install it with: "{sys.executable}" -m pip install onnxruntime'
+    return f'Install it with: "{console_python()}" -m pip install onnxruntime'
 
 
 @dataclass(frozen=True)

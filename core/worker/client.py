@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Sequence
 
 from core.errors import Problem
 from core.files import write_text
+from core.paths import console_python
 from core.runs.checkpoints import resumable_steps
 from core.runs.folder import RunFolder
 from core.worker import protocol
@@ -20,7 +20,7 @@ from core.worker.protocol import Event
 def worker_command(run: RunFolder, resume: str | None = None, python: str = "") -> list[str]:
     """The command line of a worker for `run`; `resume` names a checkpoint, or is `latest`."""
     # -P: a file named torch.py in the folder where Limner was started must not be imported.
-    command = [python or sys.executable, "-P", "-m", "core.worker", str(run.path)]
+    command = [python or console_python(), "-P", "-m", "core.worker", str(run.path)]
     return [*command, "--resume", resume] if resume else command
 
 

@@ -36,6 +36,8 @@ import environment
 def make_venv(venv):
     venv.mkdir()
     environment.write_stamp(venv, {{"state": environment.UNFINISHED}})
+    home = os.path.dirname(sys.executable)
+    (venv / "pyvenv.cfg").write_text("home = " + home + "\\n", encoding="utf-8")
     (venv / "bin").mkdir()
     python = venv / "bin" / "python"
     python.write_text({stub!r})
