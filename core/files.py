@@ -11,6 +11,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import shutil
 import stat
 import time
@@ -22,6 +23,10 @@ from typing import Any
 # Windows: access denied, sharing violation, lock violation, file mapped by a program.
 _DENIED = 5
 _IN_USE = frozenset({32, 33, 1224})
+# The superscript digits are numbers of ports too.
+_RESERVED = re.compile(
+    r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])(\s*\..*|\s*)", re.IGNORECASE
+)
 # Seconds to wait before each further try, 4.4 s in all.
 _WAITS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.2, 1.6)
 
@@ -118,6 +123,14 @@ def _make_writable(path: Path | str) -> bool:
     except OSError:
         return False
     return True
+
+
+def is_reserved_name(name: str) -> bool:
+    """Whether Windows takes a file's name for a device, whatever its ending: `con`, `COM¹.txt`.
+
+    Source: Microsoft, "Naming Files, Paths, and Namespaces".
+    """
+    return _RESERVED.fullmatch(name) is not None
 
 
 def new_file(folder: Path, prefix: str = ".writing-", suffix: str = "") -> Path:

@@ -61,7 +61,6 @@ __all__ = [
 
 _LONGEST_NAME = 200  # bytes of UTF-8; file systems allow 255 with the ending
 _DELETED = "_deleted"
-_RESERVED = {"con", "prn", "aux", "nul"} | {f"{d}{n}" for d in ("com", "lpt") for n in "123456789"}
 
 
 @dataclass(frozen=True)
@@ -160,7 +159,7 @@ def valid_name(name: str) -> str:
         reason = f"contains {shown}, which file names cannot have; leave it away"
     elif cleaned.startswith(".") or cleaned.endswith("."):
         reason = "begins or ends with a dot; leave the dot away"
-    elif cleaned.split(".")[0].strip().casefold() in _RESERVED:
+    elif files.is_reserved_name(cleaned):
         reason = "is a name that Windows keeps for itself; choose another"
     elif len(cleaned.encode("utf-8")) > _LONGEST_NAME:
         reason = "is too long; choose a shorter one"

@@ -161,17 +161,20 @@ class Journal:
             with self._told():
                 files.unlink(temporary, missing_ok=True)
                 write_new(temporary, b"".join(self._compacted()))
+                # Windows does not replace a file that is open, not even by its own program.
+                assert self._open_file is not None
+                os.close(self._open_file)
+                self._open_file = None
                 files.replace(temporary, self.file)
                 files.sync_folder(self.folder)
         except UserError:
-            # The long journal is as good as the short one; Windows keeps it while it is open.
+            # The long journal is as good as the short one.
             return
         finally:
+            if self._open_file is None:
+                self._open_file = self._opened()
             with contextlib.suppress(OSError):
                 files.unlink(temporary, missing_ok=True)
-        assert self._open_file is not None
-        os.close(self._open_file)
-        self._open_file = self._opened()
         self._catch_up()
         self._remove_unused_blobs()
 

@@ -21,8 +21,8 @@ from core.data.scan import REJECTED_FOLDER
 Kind = Literal["move", "trash", "untrash", "bin", "unbin", "copy", "text"]
 State = Literal["todo", "done", "lost", "blocked"]
 
-# FAT keeps times in steps of two seconds.
-_COARSE_NS = 2_000_000_000
+# FAT keeps times in steps of two seconds, exFAT in steps of ten milliseconds.
+_COARSE_NS = (2_000_000_000, 10_000_000)
 
 
 class Refused(Exception):
@@ -49,8 +49,10 @@ class Identity:
         if status.st_size != self.size:
             return False
         apart = abs(status.st_mtime_ns - self.mtime_ns)
-        coarse = status.st_mtime_ns % _COARSE_NS == 0 or self.mtime_ns % _COARSE_NS == 0
-        return apart == 0 or (coarse and apart < _COARSE_NS)
+        return apart == 0 or any(
+            apart < step and 0 in (status.st_mtime_ns % step, self.mtime_ns % step)
+            for step in _COARSE_NS
+        )
 
     def is_like(self, status: os.stat_result) -> bool:
         """Whether it is the same file, also when it has been written to since."""

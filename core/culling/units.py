@@ -10,8 +10,7 @@ from pathlib import Path
 
 from core.data.captions import CAPTION_SUFFIXES
 from core.data.scan import COMPANION_ENDINGS, PICTURE_SUFFIXES, is_picture_name
-
-_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+from core.files import is_reserved_name
 
 
 def _spellings(ending: str) -> list[str]:
@@ -171,7 +170,7 @@ def name_problem(stem: str) -> str:
         return 'holds one of the characters < > : " / \\ | ? *, which file names cannot have'
     if stem.startswith(".") or stem.endswith((" ", ".")):
         return "begins with a dot or ends with a dot or space"
-    if _RESERVED.fullmatch(stem):
+    if is_reserved_name(stem):
         return "is reserved by Windows"
     if stem.lower().endswith(tuple(end.removesuffix(".png") for end in COMPANION_ENDINGS)):
         return "would make it the mask of another picture"

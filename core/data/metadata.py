@@ -218,6 +218,8 @@ def _inside(name: str) -> str | None:
     windows = PureWindowsPath(name)
     if not name or "\0" in name or windows.drive or windows.root:
         return None
+    if os.name == "nt" and ":" in name:  # a second stream of a file, which no listing shows
+        return None
     # Tables written on Windows have its separators.
     parts = PurePosixPath(name.replace("\\", "/")).parts
     return None if ".." in parts or not parts else "/".join(parts)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,19 @@ def is_running(run: RunFolder | Path) -> bool:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a living process has locked the file. Never creates or changes it."""
+    """Whether a living process has locked the file. Never creates or changes it.
+
+    Two who look at once may see each other on Windows, which shares no locks; so looks twice.
+    """
+    if not _seems_held(path):
+        return False
+    if sys.platform != "win32":
+        return True
+    time.sleep(0.05)
+    return _seems_held(path)
+
+
+def _seems_held(path: Path) -> bool:
     try:
         handle = os.open(path, os.O_RDONLY)
     except OSError:

@@ -15,6 +15,7 @@ from core import files
 from core.runs.folder import RunFolder
 from core.training.control import Control
 from core.worker import protocol
+from core.worker.awake import stay_awake
 from core.worker.lines import LineSplitter
 from core.worker.outlet import Outlet
 
@@ -102,7 +103,12 @@ def listen_to_signals(control: Control) -> None:
     """
     if threading.current_thread() is not threading.main_thread():
         return
-    receiver, sender = socket.socketpair()
+    try:
+        receiver, sender = socket.socketpair()
+    except OSError as error:
+        # On Windows these are network sockets, which a firewall may forbid.
+        log.warning("signals are not heard: %s", error)
+        return
     sender.setblocking(False)
     numbers = {int(getattr(signal, name)) for name in _SIGNALS if hasattr(signal, name)}
     for number in numbers:
@@ -128,13 +134,18 @@ def listen_to_signals(control: Control) -> None:
 
 
 def beat(outlet: Outlet) -> None:
-    """Say every few seconds that the process is alive, whatever it is doing."""
+    """Say every few seconds that the process is alive, whatever it is doing.
+
+    Meanwhile the computer does not go to sleep, unless the work is paused.
+    """
     pause = threading.Event()
 
     def work() -> None:
         while not pause.wait(HEARTBEAT_SECONDS):
             with contextlib.suppress(OSError):
                 outlet.emit(protocol.Heartbeat())
+            if outlet.phase != "paused":
+                stay_awake()
 
     start_thread("heartbeat", work)
 

@@ -159,3 +159,16 @@ def test_the_refusals_of_these_tests_bite(tmp_path: Path, monkeypatch: pytest.Mo
             files.write_text(tmp_path / "other.txt", "x")
         files.rename(folder, tmp_path / "moved")
     assert len(refusals.refused) == 2
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["con", "NUL.txt", "com1.tar.gz", "LPT\u00b9", "COM\u00b2.png", "conin$", "aux .txt", "prn "],
+)
+def test_names_of_devices_are_known(name: str) -> None:
+    assert files.is_reserved_name(name)
+
+
+@pytest.mark.parametrize("name", ["console", "com", "com10", "nullary.txt", "a.con", "lpt\u00bc"])
+def test_other_names_are_not_taken_for_devices(name: str) -> None:
+    assert not files.is_reserved_name(name)

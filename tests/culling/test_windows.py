@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from core import files
-from core.culling import moving, system_bin
+from core.culling import journal, moving, system_bin
 from core.culling.history import History
 from core.culling.notes import NOTES_NAME, Note, notes_file, read_notes
+from core.culling.steps import Identity
 from tests.culling.helpers import RecycleBin, bin_info, contents, fill, only, tree
 from tests.refusals import refusal
 
@@ -202,3 +203,50 @@ def test_nothing_is_lost_when_renames_are_refused_at_random(
     while history.can_undo:
         assert history.undo().problems == ()
     assert tree(pictures) == before
+
+
+@pytest.mark.parametrize(
+    ("kept", "now"),
+    [
+        (1_700_000_001_234_567_890, 1_700_000_001_230_000_000),  # exFAT: steps of 10 ms
+        (1_700_000_001_234_567_890, 1_700_000_000_000_000_000),  # FAT: steps of 2 s
+    ],
+)
+def test_copies_are_known_on_sticks_that_keep_coarse_times(
+    tmp_path: Path, kept: int, now: int
+) -> None:
+    file = tmp_path / "a.png"
+    file.write_bytes(b"12345")
+    os.utime(file, ns=(now, now))
+    assert Identity(5, kept, 0).is_same(os.stat(file))
+    assert not Identity(5, kept - 4_000_000_000, 0).is_same(os.stat(file))
+    os.utime(file, ns=(now + 1, now + 1))
+    assert not Identity(5, kept, 0).is_same(os.stat(file))
+
+
+def test_a_long_journal_is_made_shorter_where_open_files_cannot_be_replaced(
+    pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(pictures, "a.png")
+    monkeypatch.setattr(journal, "_COMPACT_BYTES", 2000)
+    history = History.open(pictures)
+    real = os.replace
+
+    def replace(source: Path, target: Path) -> None:
+        if any(
+            os.path.realpath(f"/proc/self/fd/{n}") == str(target)
+            for n in os.listdir("/proc/self/fd")
+        ):
+            raise refusal(target)
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    for _ in range(30):
+        history.mark([pictures / "a.png"], "keep")
+        history.undo()
+    [file] = Path(os.environ["LIMNER_DATA_DIR"]).rglob("journal.jsonl")
+    assert file.stat().st_size > 8000
+    history = History.open(pictures)
+    assert file.stat().st_size < 2000
+    history.mark([pictures / "a.png"], "keep")
+    assert History.open(pictures).can_undo
