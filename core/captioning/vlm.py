@@ -12,6 +12,7 @@ from PIL import Image
 from core.captioning.options import CaptionOptions
 from core.captioning.wd import smaller
 from core.errors import fail
+from core.hardware import best_precision
 
 if TYPE_CHECKING:
     import torch
@@ -172,7 +173,7 @@ def _dtype(options: CaptionOptions, device: torch.device, torch: Any) -> torch.d
     if options.dtype != "auto":
         return getattr(torch, options.dtype)
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        return getattr(torch, best_precision("cuda"))
     return torch.float16 if device.type == "mps" else torch.float32
 
 

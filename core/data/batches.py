@@ -121,6 +121,16 @@ def lasting_captions(plan: Plan, job: Job) -> list[str]:
     return list(captions)
 
 
+def captions_last(plan: Plan, job: Job) -> bool:
+    """Whether no step shows a caption that is not in `lasting_captions`."""
+    return all(
+        job.concepts[item.concept].caption.dropout >= 1
+        or set(item.captions)
+        <= set(captions_that_last(item.captions, job.concepts[item.concept].caption))
+        for item in plan.items
+    )
+
+
 def locate(plan: Plan, job: Job, global_step: int) -> tuple[int, int]:
     """The epoch (from 0) that the step after `global_step` done ones belongs to, and its number
     in it.

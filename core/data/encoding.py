@@ -25,6 +25,7 @@ from core.data.preparing import on_cpu
 from core.data.types import Item
 from core.errors import Problem, UserError, fail
 from core.families.base import LoadedModel
+from core.hardware import free_memory, is_out_of_memory
 from core.paths import user_path
 
 # What is encoded at once: four pictures of 512 px, fewer of larger ones.
@@ -180,20 +181,29 @@ class Encoder:
     def encode(self, items: Sequence[Item], pixels: Sequence[Pixels]) -> list[Prepared]:
         """Pictures of one bucket encoded together. Raises UserError naming the picture."""
         try:
-            batch = torch.stack([one.picture for one in pixels]).float() / 127.5 - 1.0
-            with torch.no_grad():
-                latents = self.model.encode_pixels(batch).detach().float().cpu()
-            if not torch.isfinite(latents).all():
-                raise fail("vae_not_finite", "The VAE gave numbers that are not finite.")
-        except (UserError, torch.OutOfMemoryError) as error:
-            if len(items) > 1:
-                pairs = zip(items, pixels, strict=True)
-                return [self.encode([item], [one])[0] for item, one in pairs]
-            if isinstance(error, UserError):
+            latents = self._latents([one.picture for one in pixels])
+        except Exception as error:
+            if len(items) == 1 and isinstance(error, UserError):
                 raise _not_finite(items[0], error) from error
-            raise
+            if len(items) == 1 or not (isinstance(error, UserError) or is_out_of_memory(error)):
+                raise
+            latents = None
+        if latents is None:
+            # Outside of the except block, which would hold on to the memory that did not suffice.
+            free_memory()
+            pairs = zip(items, pixels, strict=True)
+            return [self.encode([item], [one])[0] for item, one in pairs]
         # Each a copy of its own, else one kept picture would hold its whole batch in memory.
         return [Prepared(one.clone(), its.mask) for one, its in zip(latents, pixels, strict=True)]
+
+    def _latents(self, pictures: Sequence[torch.Tensor]) -> torch.Tensor:
+        """(B, C, h, w) float32 on the CPU. Raises UserError `vae_not_finite`."""
+        batch = torch.stack(list(pictures)).float() / 127.5 - 1.0
+        with torch.no_grad():
+            latents = self.model.encode_pixels(batch).detach().float().cpu()
+        if not torch.isfinite(latents).all():
+            raise fail("vae_not_finite", "The VAE gave numbers that are not finite.")
+        return latents
 
     def batch_size(self, item: Item) -> int:
         """How many pictures of an item's bucket are prepared at once by default.

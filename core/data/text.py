@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 
 from core.config.job import Job
-from core.data.batches import LASTING_AT_MOST, lasting_captions
+from core.data.batches import LASTING_AT_MOST, captions_last, lasting_captions
 from core.data.cache import TensorCache, text_cache, text_key
 from core.data.preparing import Progress, on_cpu, warn
 from core.data.types import Plan
@@ -26,7 +26,8 @@ class TextStore:
     L is what the longest caption of the batch needs, the others are padded to it as the family's
     tokenizer does. What is not in memory or in the cache is encoded on demand, so the model's
     text encoder must stay usable. lasting: captions worth a place on the disk, because every
-    run meets them again; shuffled ones are not.
+    run meets them again; shuffled ones are not. complete: no step asks for any other, so that the
+    text encoder is hardly needed.
     """
 
     def __init__(
@@ -35,7 +36,10 @@ class TextStore:
         cache: TensorCache,
         lasting: frozenset[str] = frozenset(),
         keep_bytes: int = KEEP_BYTES,
+        *,
+        complete: bool = False,
     ) -> None:
+        self.complete = complete
         self._model = model
         self._cache = cache
         self._lasting = lasting
@@ -133,7 +137,8 @@ def prepare_text(
     lasting = lasting_captions(plan, job)
     if len(lasting) > LASTING_AT_MOST:
         return TextStore(model, cache, keep_bytes=keep_bytes)
-    store = TextStore(model, cache, frozenset(lasting), keep_bytes)
+    complete = captions_last(plan, job)
+    store = TextStore(model, cache, frozenset(lasting), keep_bytes, complete=complete)
     progress = Progress(emit, len(lasting), "Reading captions")
     lasting.sort(key=lambda caption: (store.length_of(caption), caption))
     batch = 1 if on_cpu(model) else _GPU_BATCH

@@ -27,6 +27,7 @@ from core.families.kinds import CLIP, UNET, VAE
 from core.families.tiny import build_tiny_sd15
 from core.families.unet_targets import text_encoder_targets, unet_targets
 from core.families.weights import Tensors, build, fill, materialise_positions
+from core.hardware import free_memory, gpu_has_bfloat16, is_out_of_memory
 from core.paths import resources_dir
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,8 @@ INFO = FamilyInfo(
     bucket_step=64,
     architecture="stable-diffusion-v1/lora",
 )
+# Pixels along a side of what a VAE works on when a whole picture is too much.
+_TILE = 256
 _KEY_PREFIXES = {"unet": "lora_unet", "text_encoder": "lora_te"}
 Component = Literal["vae", "text_encoder", "unet"]
 
@@ -82,7 +85,22 @@ class SD15Model:
         return [Image.fromarray(one.permute(1, 2, 0).contiguous().numpy()) for one in levels.cpu()]
 
     def _through_vae(self, x: torch.Tensor, run: Any) -> torch.Tensor:
-        """`run(x)` as float32 in the VAE's own number format; once more in float32 on NaN."""
+        """`run(x)` as float32 in the VAE's own number format; once more in float32 on NaN.
+
+        A single picture that does not fit into memory is done in tiles, which overlap.
+        """
+        try:
+            return self._finite(x, run)
+        except Exception as error:
+            if len(x) > 1 or not is_out_of_memory(error):
+                raise
+        # Outside of the except block, which would hold on to the memory that did not suffice.
+        free_memory()
+        log.warning("The VAE takes too much memory for a whole picture; working in tiles.")
+        with _in_tiles(self.vae, self.latent_scale):
+            return self._finite(x, run)
+
+    def _finite(self, x: torch.Tensor, run: Any) -> torch.Tensor:
         weight = next(self.vae.parameters())
         with torch.autocast(weight.device.type, enabled=False):
             y = run(x.to(weight.device, weight.dtype)).float()
@@ -156,6 +174,19 @@ def _in_float32(module: torch.nn.Module) -> Iterator[None]:
         yield
     finally:
         module.to(before)
+
+
+@contextmanager
+def _in_tiles(vae: Any, scale: int) -> Iterator[None]:
+    """Let the VAE work on tiles of 256 pixels, four to nine for a picture of 512."""
+    before = vae.tile_sample_min_size, vae.tile_latent_min_size
+    vae.tile_sample_min_size, vae.tile_latent_min_size = _TILE, _TILE // scale
+    vae.enable_tiling()
+    try:
+        yield
+    finally:
+        vae.disable_tiling()
+        vae.tile_sample_min_size, vae.tile_latent_min_size = before
 
 
 @dataclass(frozen=True)
@@ -363,7 +394,7 @@ def _load_vae(sources: _Sources, device: torch.device, digest: Any) -> Any:
 
 def _vae_dtype(device: torch.device) -> torch.dtype:
     """float16 overflows in some VAEs; bfloat16 has the range but not every device."""
-    if device.type == "cuda" and torch.cuda.is_bf16_supported():
+    if device.type == "cuda" and gpu_has_bfloat16():
         return torch.bfloat16
     return torch.float32
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from core.config.job import Job
@@ -15,6 +15,7 @@ from core.data.tokens import CHUNK
 from core.data.types import Item, Plan
 from core.errors import Problem
 from core.families.base import BaseModelFile
+from core.hardware import cpu_calculates_in
 from core.runs.estimates import LastDevice
 from core.runs.memory import MemoryNeed, gpu_driver_here
 from core.runs.output import output_problems
@@ -38,16 +39,30 @@ def fitting_problems(job: Job, base: BaseModelFile | None, plan: Plan | None) ->
     return problems
 
 
-def _precision_problems(job: Job) -> list[Problem]:
-    if job.training.precision != "float16" or gpu_driver_here():
-        return []
-    return [
-        Problem(
+def _precision_problems(job: Job) -> Iterator[Problem]:
+    if gpu_driver_here():
+        return
+    if job.training.precision == "float16":
+        yield Problem(
             code="precision_unavailable",
-            title="float16 training needs a GPU, and none was found; choose bfloat16 or float32.",
+            title="float16 training needs a GPU, and none was found; choose float32.",
             setting="training.precision",
         )
-    ]
+        return
+    for setting, wanted in (
+        ("training.precision", job.training.precision),
+        ("model.dtype", job.model.dtype),
+    ):
+        if wanted == "auto" or (able := cpu_calculates_in(wanted)):
+            continue
+        lacks = "has no instructions" if able is False else "may have no instructions"
+        yield Problem(
+            code="precision_slow",
+            severity="warning",
+            title=f"This processor {lacks} for {wanted}, which then takes up to twenty times as "
+            "long as float32; choose float32 or automatic.",
+            setting=setting,
+        )
 
 
 def _warmup_problems(job: Job, plan: Plan) -> list[Problem]:

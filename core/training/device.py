@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import torch
 
 from core.config.job import Job
 from core.errors import fail
+from core.hardware import Precision, best_precision, gpu_has_bfloat16
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-Precision = Literal["float32", "bfloat16", "float16"]
 # Parameters of a UNet. SD 1.5 has 860 million; the demo model, at 5, is as fast with one thread.
 _SMALL = 30_000_000
+_PATIENCE = timedelta(days=30)
 _MIXED: dict[Precision, str] = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 
 
@@ -38,34 +40,29 @@ class Compute:
 
 def choose_compute(job: Job) -> Compute:
     """The accelerator for a job. Raises UserError when the asked format cannot work here."""
-    from accelerate import Accelerator
+    from accelerate import Accelerator, InitProcessGroupKwargs
 
-    best = best_precision()
+    kind = "cuda" if torch.cuda.is_available() else "cpu"
     wanted = job.training.precision
-    precision: Precision = best if wanted == "auto" else wanted
-    on_gpu = torch.cuda.is_available()
-    if precision == "float16" and not on_gpu:
+    precision: Precision = best_precision(kind) if wanted == "auto" else wanted
+    weights: Precision = precision if job.model.dtype == "auto" else job.model.dtype
+    if precision == "float16" and kind == "cpu":
         raise fail(
             "precision_unavailable",
-            "float16 training needs a GPU, and none was found; choose bfloat16 or float32.",
+            "float16 training needs a GPU, and none was found; choose float32.",
             setting="training.precision",
         )
-    if precision == "bfloat16" and on_gpu and not torch.cuda.is_bf16_supported():
+    if kind == "cuda" and "bfloat16" in (precision, weights) and not gpu_has_bfloat16():
         raise fail(
             "precision_unavailable",
             "This GPU cannot calculate in bfloat16; choose float16.",
-            setting="training.precision",
+            setting="training.precision" if precision == "bfloat16" else "model.dtype",
         )
-    weights: Precision = precision if job.model.dtype == "auto" else job.model.dtype
-    accelerator = Accelerator(mixed_precision=_MIXED[precision])
+    # While the first process draws samples or rests, the others wait for it in a sum; by default
+    # that ends the run after ten minutes.
+    patience = InitProcessGroupKwargs(timeout=_PATIENCE)
+    accelerator = Accelerator(mixed_precision=_MIXED[precision], kwargs_handlers=[patience])
     return Compute(accelerator, precision, getattr(torch, weights))
-
-
-def best_precision() -> Precision:
-    """bfloat16 where the GPU has it, float16 on older GPUs, float32 on the CPU."""
-    if not torch.cuda.is_available():
-        return "float32"
-    return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
 
 
 def limit_threads(unet: torch.nn.Module, device: torch.device) -> None:
@@ -85,9 +82,3 @@ def memory_in_use(device: torch.device) -> int:
     import psutil
 
     return int(psutil.Process().memory_info().rss)
-
-
-def free_memory(device: torch.device) -> None:
-    """Give memory that nothing uses back to the GPU."""
-    if device.type == "cuda":
-        torch.cuda.empty_cache()

@@ -6,15 +6,13 @@ import re
 from functools import partial
 from pathlib import Path
 
-import torch
-
 from core.config.job import Job
 from core.errors import Problem, UserError
+from core.hardware import free_memory, is_out_of_memory
 from core.runs.folder import safe_name
 from core.sampling.engine import batches, draw_many
 from core.sampling.genspec import GenSpec
 from core.sampling.png_metadata import save_png
-from core.training.device import free_memory
 from core.training.ema import averaged
 from core.training.session import Session, rest, warning_of
 from core.worker import protocol
@@ -48,7 +46,7 @@ def draw_samples(session: Session) -> None:
     chosen = prompts_to_draw(session.job)
     if not chosen or not session.is_main:
         return
-    session.model.place("vae", session.device)
+    session.unpark()
     control, model = session.control, session.model
     resting = partial(rest, control, session.emit, model, session.compute, "sampling")
     try:
@@ -61,7 +59,7 @@ def draw_samples(session: Session) -> None:
                 _draw_group(session, [chosen[number] for number in group])
                 done += len(group)
     finally:
-        session.park_vae()
+        session.park()
 
 
 def _too_large(spec: GenSpec) -> Problem:
@@ -99,11 +97,13 @@ def _draw_group(session: Session, group: list[tuple[int, GenSpec]]) -> None:
         for problem in error.problems:
             session.emit(warning_of(problem))
         return
-    except torch.OutOfMemoryError:
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
         images = None
     if images is None:
         # Outside of the except block, which would hold on to the memory that did not suffice.
-        free_memory(session.device)
+        free_memory()
         if len(group) > 1:
             for one in group:
                 _draw_group(session, [one])

@@ -18,12 +18,13 @@ from core.errors import Problem, UserError, fail
 from core.families.base import BaseModelFile, LoadedModel
 from core.families.detect import detect, schedule_of
 from core.families.registry import family
+from core.hardware import free_memory
 from core.lora.inject import Adapter, inject
 from core.runs.folder import RunFolder
 from core.runs.output import taken
 from core.training.checkpoint import TrainingState
 from core.training.control import Control, Emit
-from core.training.device import Compute, choose_compute, free_memory, limit_threads
+from core.training.device import Compute, choose_compute, limit_threads
 from core.training.ema import Ema
 from core.training.optimizers import build_optimizer
 from core.training.pictures import Pictures
@@ -37,6 +38,7 @@ log = logging.getLogger(__name__)
 
 # Looks back about 50 steps; only what is shown, never what is trained.
 _SMOOTHING = 0.98
+PartName = Literal["vae", "text_encoder", "unet"]
 
 
 @dataclass
@@ -57,6 +59,8 @@ class SmoothedLoss:
 class Session:
     """A run in memory. step: optimizer steps done; text is None while the encoder is trained.
 
+    whole: weights, averages and optimizer are all those of `step`, not in the middle of a change.
+
     sampling and checkpoints are copies of the job's settings that `set` commands may change.
     """
 
@@ -76,6 +80,7 @@ class Session:
     started: float = field(default_factory=time.time)
     step: int = 0
     saved_step: int = 0
+    whole: bool = True
     validated_step: int = -1
     smoothed: SmoothedLoss = field(default_factory=SmoothedLoss)
     sample_trigger: Trigger = field(init=False)
@@ -114,11 +119,21 @@ class Session:
         """Width and height in pixels of a picture whose latents are (C, h, w)."""
         return shape[2] * self.model.latent_scale, shape[1] * self.model.latent_scale
 
-    def park_vae(self) -> None:
-        """Take the VAE from the GPU, unless the steps encode pictures with it."""
-        if self.device.type != "cpu" and not self.pictures.any_live:
+    def park(self) -> None:
+        """Take from the GPU what the steps hardly need: the VAE unless they encode pictures, the
+        text encoder unless it is trained or captions are new at each step."""
+        if self.device.type == "cpu":
+            return
+        if not self.pictures.any_live:
             self.model.place("vae", _cpu())
-            free_memory(self.device)
+        if self.text is not None and self.text.complete:
+            self.model.place("text_encoder", _cpu())
+        free_memory()
+
+    def unpark(self) -> None:
+        """Have the whole model where samples are made."""
+        self.model.place("vae", self.device)
+        self.model.place("text_encoder", self.device)
 
     def close(self) -> None:
         """End what the run has going on beside itself."""
@@ -216,7 +231,7 @@ def open_session(job: Job, run: RunFolder, emit: Emit, control: Control) -> Sess
         lease.end()
         raise
     # Only samples need it again; on a small card its memory is worth more than the move.
-    session.park_vae()
+    session.park()
     return session
 
 
@@ -224,10 +239,14 @@ def _prepare(
     job: Job, plan: Plan, model: LoadedModel, compute: Compute, emit: Emit, control: Control
 ) -> tuple[Plan, LatentStore, TextStore | None]:
     """Latents and, unless its encoder is trained, text from the cache or computed now."""
-    model.place("vae", compute.device)
-    with control.pausing(lambda: rest(control, emit, model, compute, "caching")):
+    # A small card need not hold the largest part beside what encodes pictures and captions.
+    model.place("unet", _cpu())
+    free_memory()
+    helpers: tuple[PartName, ...] = ("vae", "text_encoder")
+    with control.pausing(lambda: rest(control, emit, model, compute, "caching", helpers)):
         latents, plan = prepare_latents(plan, model, emit, control, concepts=job.concepts)
-    text = None if job.lora.text_encoder else prepare_text(plan, job, model, emit, control)
+        text = None if job.lora.text_encoder else prepare_text(plan, job, model, emit, control)
+    model.place("unet", compute.device)
     return plan, latents, text
 
 
@@ -245,12 +264,12 @@ def rest(
     model: LoadedModel,
     compute: Compute,
     phase: protocol.PhaseName,
+    parts: tuple[PartName, ...] = ("vae", "text_encoder", "unet"),
 ) -> None:
-    """Free the device of the whole model and wait for resume, in the middle of a phase."""
-    parts: tuple[Literal["vae", "text_encoder", "unet"], ...] = ("vae", "text_encoder", "unet")
+    """Free the device of the model's `parts` and wait for resume, in the middle of a phase."""
     for part in parts:
         model.place(part, _cpu())
-    free_memory(compute.device)
+    free_memory()
     emit(protocol.Phase(name="paused"))
     control.wait_while_paused()
     for part in parts:

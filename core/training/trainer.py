@@ -22,12 +22,13 @@ from core.config.job import validate as validate_job
 from core.data.batches import epoch_batches, locate
 from core.data.types import Batch, Plan
 from core.errors import Stopped, fail
+from core.hardware import free_memory, is_out_of_memory
 from core.lora.inject import set_training
 from core.randomness import seed_of
 from core.runs.folder import RunFolder, step_of
 from core.training import checkpoint, objective
 from core.training.control import Control, Emit
-from core.training.device import free_memory, memory_in_use
+from core.training.device import memory_in_use
 from core.training.interrupt import interruptible
 from core.training.losses import losses_at
 from core.training.optimizers import (
@@ -37,7 +38,7 @@ from core.training.optimizers import (
     total_norm,
     unpark_state,
 )
-from core.training.pictures import Loaded, PicturesGone
+from core.training.pictures import Loaded
 from core.training.samples import draw_samples, samples_missing
 from core.training.saving import hand_out, save_checkpoint
 from core.training.schedules import rate_factor
@@ -98,11 +99,38 @@ def _train(session: Session, resume_from: Path | None) -> Outcome:
         session.optimizer.zero_grad()
         if session.control.save_on_stop and session.step > session.saved_step:
             save_checkpoint(session)
-    except PicturesGone:
-        if session.step > session.saved_step:
-            save_checkpoint(session)
+    except OSError:
+        raise  # a full or broken disk takes no checkpoint either
+    except Exception:
+        _keep_what_is_there(session)
         raise
     return Outcome(status, session.step, _lora_of(session.run), hand_out(session))
+
+
+def _keep_what_is_there(session: Session) -> None:
+    """Save the steps since the last checkpoint before an error ends the run, and say so.
+
+    Weights change only at the end of a step, so they are those of the last whole step unless that
+    very change failed. What keeps them from being saved must not hide why the run ends.
+    """
+    if not session.whole or session.step <= session.saved_step:
+        return
+    session.optimizer.zero_grad()
+    free_memory()
+    try:
+        saved = save_checkpoint(session)
+    except Exception:
+        log.exception("Step %d could not be saved", session.step)
+        return
+    if saved is not None:
+        session.emit(
+            protocol.Warning(
+                code="saved_before_the_end",
+                title=f"The training ends early; its step {session.step} was saved, and can be "
+                "resumed from.",
+                file=str(saved),
+            )
+        )
 
 
 def _lora_of(run: RunFolder) -> Path | None:
@@ -167,6 +195,7 @@ def _timed_step(session: Session, step: _Step) -> None:
     session.step += 1
     if session.ema and loss is not None:
         session.ema.update(session.adapter)
+    session.whole = True
     session.emit(
         protocol.Step(
             step=session.step,
@@ -202,13 +231,7 @@ def train_step(session: Session, batches: list[Batch]) -> float | None:
     if samples == 0:
         return None
     for _attempt in range(_MOST_OVERFLOWS):
-        optimizer.zero_grad()
-        total = torch.zeros((), device=session.device)
-        for number, batch in enumerate(loaded):
-            if batch is not None:
-                losses = batch_losses(session, batch, number)
-                accelerator.backward(losses.sum() / samples)
-                total += losses.detach().sum()
+        total = _backward(session, loaded, samples)
         total = _sum_over_processes(session, total, parameters)
         accelerator.unscale_gradients(optimizer)
         loss, norm = torch.stack([total / samples, total_norm(parameters).to(total)]).tolist()
@@ -218,10 +241,42 @@ def train_step(session: Session, batches: list[Batch]) -> float | None:
         if training.max_grad_norm is not None and norm > training.max_grad_norm:
             factor = training.max_grad_norm / (norm + 1e-6)
             torch._foreach_mul_([p.grad for p in parameters if p.grad is not None], factor)
+        session.whole = False
         optimizer.step()
         if not accelerator.optimizer_step_was_skipped:
             return float(loss)
+        session.whole = True
     raise _not_finite(session)
+
+
+def _backward(session: Session, loaded: Sequence[Loaded | None], samples: int) -> torch.Tensor:
+    """Gradients of the mean loss over `samples`; returns the summed loss of this process, 0-d.
+
+    Where memory runs out, all that nothing uses is given back and it is tried once more: what
+    another program took for a moment, or what lay about in pieces, ends no training.
+    """
+    try:
+        return _gradients(session, loaded, samples)
+    except Exception as error:
+        # The others would wait for a sum that comes twice.
+        if session.compute.accelerator.num_processes > 1 or not is_out_of_memory(error):
+            raise
+    # Outside of the except block, which would hold on to the memory that did not suffice.
+    log.warning("Memory ran out in step %d; trying once more.", session.step + 1)
+    session.optimizer.zero_grad()
+    free_memory()
+    return _gradients(session, loaded, samples)
+
+
+def _gradients(session: Session, loaded: Sequence[Loaded | None], samples: int) -> torch.Tensor:
+    session.optimizer.zero_grad()
+    total = torch.zeros((), device=session.device)
+    for number, batch in enumerate(loaded):
+        if batch is not None:
+            losses = batch_losses(session, batch, number)
+            session.compute.accelerator.backward(losses.sum() / samples)
+            total += losses.detach().sum()
+    return total
 
 
 def _samples_of(session: Session, batches: list[Batch], mine: Sequence[Loaded | None]) -> int:
@@ -356,11 +411,12 @@ def _pause(session: Session) -> None:
     """Free the device's memory and wait. Raises Stopped when asked to stop meanwhile."""
     _move(session, torch.device("cpu"))
     parked = park_state(session.optimizer)
-    free_memory(session.device)
+    free_memory()
     session.emit(protocol.Phase(name="paused", done=session.step, total=session.plan.total_steps))
     session.control.wait_while_paused()
     unpark_state(parked)
     _move(session, session.device)
+    session.park()
     _back_to_training(session)
 
 

@@ -55,7 +55,7 @@ def measure(session: Session) -> None:
     finally:
         set_training(session.model, session.adapter, True)
         # A pause has put the whole model back.
-        session.park_vae()
+        session.park()
     session.validated_step = session.step
     if loss is not None:
         session.emit(protocol.Validation(step=session.step, loss=loss))

@@ -30,6 +30,7 @@ from typing import Any
 
 from core.config.job import Job
 from core.errors import Problem, Stopped, UserError
+from core.hardware import is_of_gpu, is_out_of_memory
 from core.runs import checkpoints, lock
 from core.runs.events import EventLog
 from core.runs.folder import RunFolder
@@ -239,7 +240,7 @@ def event_of(problem: Problem) -> protocol.Warning | protocol.ProblemEvent:
 
 def problem_of(error: BaseException, job: Job | None, place: RunFolder) -> Problem:
     """What to tell about an error that nobody foresaw, in one sentence with something to do."""
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         return _out_of_memory(error, job)
     if _is_disk_full(error):
         hint = "Free some space, then start the run again."
@@ -271,16 +272,6 @@ def _chain(error: BaseException) -> list[BaseException]:
     return found
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
-    # By name, because asking torch for its class would import it.
-    names = {cls.__name__ for cls in type(error).__mro__}
-    text = str(error).lower()
-    said = "out of memory" in text or "can't allocate memory" in text
-    return bool(names & {"OutOfMemoryError", "MemoryError"}) or (
-        isinstance(error, RuntimeError) and said
-    )
-
-
 def _is_disk_full(error: BaseException) -> bool:
     codes = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
     for one in _chain(error):
@@ -293,7 +284,6 @@ def _is_disk_full(error: BaseException) -> bool:
 
 
 def _out_of_memory(error: BaseException, job: Job | None) -> Problem:
-    on_gpu = "cuda" in str(error).lower() or "hip" in str(error).lower()
     advice, setting = [], "training.resolution"
     if job is not None:
         training = job.training
@@ -305,7 +295,7 @@ def _out_of_memory(error: BaseException, job: Job | None) -> Problem:
             advice.insert(0, "switch on gradient checkpointing")
             setting = "training.gradient_checkpointing"
     hint = ", or ".join(advice)
-    where = "GPU" if on_gpu else "computer"
+    where = "GPU" if is_of_gpu(error) else "computer"
     return Problem(
         code="out_of_memory",
         title=f"The {where}'s memory is not enough for these settings.",

@@ -237,6 +237,33 @@ def test_identity_follows_what_embeddings_depend_on(tiny_folder, folder, tiny):
     assert load(folder).identity["vae"] != tiny.identity["vae"]
 
 
+@pytest.mark.parametrize("part", ["encode", "decode"])
+def test_a_picture_too_large_for_the_memory_goes_through_the_vae_in_tiles(
+    tiny, monkeypatch, part: str
+) -> None:
+    x = noise(1, 3, 320, 384).clamp(-1, 1) if part == "encode" else noise(1, 4, 40, 48)
+    whole = tiny.encode_pixels(x) if part == "encode" else tiny.decode_latents(x)[0]
+    network = "encoder" if part == "encode" else "decoder"
+    real, sizes = getattr(tiny.vae, network).forward, []
+
+    def forward(x, *args):
+        sizes.append(tuple(x.shape[-2:]))
+        if max(x.shape[-2:]) > (256 if part == "encode" else 32):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(x, *args)
+
+    monkeypatch.setattr(getattr(tiny.vae, network), "forward", forward)
+    got = tiny.encode_pixels(x) if part == "encode" else tiny.decode_latents(x)[0]
+    assert len(sizes) > 1 and not tiny.vae.use_tiling
+    if part == "encode":
+        assert got.shape == whole.shape
+        assert float((got - whole).abs().mean()) < 0.1 * float(whole.std())
+        with pytest.raises(torch.OutOfMemoryError):
+            tiny.encode_pixels(torch.cat([x, x]))
+    else:
+        assert got.size == whole.size == (384, 320)
+
+
 def test_a_vae_that_overflows_is_run_again_in_float32(tiny_folder, tiny):
     model = load(tiny_folder)
     model.vae.half()
