@@ -28,6 +28,7 @@ from core.config.concepts import ImageAugmentation
 from core.data.images import cut
 from core.data.seeds import seed_of_name, stable_seed
 from core.data.types import Placement
+from core.families.base import Frame, Size
 
 if TYPE_CHECKING:
     import numpy as np
@@ -194,6 +195,22 @@ def outline(placement: Placement, variation: Variation) -> list[tuple[float, flo
     (x, y), w, h = variation.centre, bucket.width / 2, bucket.height / 2
     signs = ((-w, -h), (w, -h), (w, h), (-w, h))
     return [(x + i * right[0] + j * down[0], y + i * right[1] + j * down[1]) for i, j in signs]
+
+
+def frame_of(size: Size, placement: Placement, variation: Variation) -> Frame:
+    """What a variation shows of a picture of `size`.
+
+    Zooming in shows less of a picture that was scaled that much larger; mirroring turns left and
+    right round, so the crop is counted from the other side. Turning leaves the crop's middle.
+    """
+    zoom = variation.zoom
+    crop = []
+    for axis, length in enumerate((placement.bucket.width, placement.bucket.height)):
+        start = variation.centre[axis] * zoom - length / 2
+        if axis == 0 and variation.flip:
+            start = placement.resized[0] * zoom - length - start
+        crop.append(max(0, math.floor(start + 0.5)))
+    return Frame(size, (crop[0], crop[1]), (placement.bucket.width, placement.bucket.height))
 
 
 def _signed(numbers: random.Random) -> float:

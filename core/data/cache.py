@@ -1,4 +1,4 @@
-"""Latents and text embeddings on disk, found by what they were computed from.
+"""Latents and what captions became, on disk, found by what they were computed from.
 
 An entry's name is a hash of everything its content depends on, so it is never stale; a checksum
 inside tells when the disk has damaged it. Entries are safetensors files.
@@ -30,7 +30,7 @@ from core.errors import Problem
 
 # Raise when the same inputs give other numbers than before: another resampling, another crop.
 FORMAT = 1
-_NAME = "tensor"
+_TEXT_FORMAT = 2
 
 
 def content_key(*parts: Any) -> str:
@@ -64,15 +64,15 @@ def latent_key(
 
 
 def text_key(caption: str, length: int, text: str) -> str:
-    """The key of a caption's embedding padded to `length` tokens.
+    """The key of a caption's conditioning at a length.
 
     text: LoadedModel.identity["text"].
     """
-    return content_key("text", FORMAT, caption, length, text)
+    return content_key("text", _TEXT_FORMAT, caption, length, text)
 
 
 class TensorCache:
-    """Tensors by key below one folder. Safe to use from several threads and processes.
+    """Bags of named tensors by key below one folder, for several threads and processes.
 
     problem: set when an entry could not be written; nothing is written from then on, and
     whoever uses the cache goes on without it.
@@ -92,13 +92,8 @@ class TensorCache:
         _touch(path)
         return path.is_file()
 
-    def get(self, key: str) -> torch.Tensor | None:
-        """The tensor, or None when there is none. A damaged entry is removed."""
-        found = self.get_all(key)
-        return None if found is None else found[_NAME]
-
-    def get_all(self, key: str) -> dict[str, torch.Tensor] | None:
-        """An entry's tensors by name (`tensor`, and what `put` was given more), or None."""
+    def get(self, key: str) -> dict[str, torch.Tensor] | None:
+        """An entry's tensors by name, or None when there is none. A damaged one is removed."""
         path = self.path_of(key)
         try:
             data = path.read_bytes()
@@ -112,13 +107,13 @@ class TensorCache:
             _touch(path)
         return tensors
 
-    def put(self, key: str, tensor: torch.Tensor, **more: torch.Tensor) -> bool:
-        """Keep a tensor; returns whether it is kept. Never raises for a disk's failure."""
+    def put(self, key: str, tensors: Mapping[str, torch.Tensor]) -> bool:
+        """Keep tensors as one entry; returns whether it is kept, whatever the disk does."""
         if self.problem is not None:
             return False
         path = self.path_of(key)
         try:
-            _replace(path, _pack({_NAME: tensor, **more}))
+            _replace(path, _pack(tensors))
         except OSError as error:
             if path.is_file():
                 return True  # Another process has just written it, and Windows let only one.
@@ -133,7 +128,7 @@ def latent_cache() -> TensorCache:
 
 
 def text_cache() -> TensorCache:
-    """The user's cache of text embeddings."""
+    """The user's cache of captions' conditioning."""
     return TensorCache(paths.cache_dir() / "text")
 
 
@@ -166,7 +161,7 @@ def _unpack(data: bytes) -> dict[str, torch.Tensor] | None:
         return None
     except safetensors.SafetensorError:
         return None
-    return tensors if _NAME in tensors else None
+    return tensors or None
 
 
 def _replace(path: Path, data: bytes) -> None:

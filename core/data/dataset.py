@@ -71,17 +71,17 @@ class LatentStore:
         if kept is not None:
             return kept
         item = self._items[item_id]
-        tensors = self._cache.get_all(key)
-        prepared = self.encoder.fits(item, tensors) if tensors else None
+        tensors = self._cache.get(key)
+        variation = self.encoder.variation(item, number)
+        prepared = self.encoder.fits(item, variation, tensors) if tensors else None
         if prepared is None:
-            prepared, same = self._again(item, number, key)
+            prepared, same = self._again(item, variation, key)
             on_disk = same and keep(self._cache, key, prepared)
             self.add(item, number, key, prepared, on_disk=on_disk)
         return prepared
 
-    def _again(self, item: Item, number: int, key: str) -> tuple[Prepared, bool]:
-        """A version made anew, and whether its picture is what the key stands for."""
-        variation = self.encoder.variation(item, number)
+    def _again(self, item: Item, variation: Variation, key: str) -> tuple[Prepared, bool]:
+        """A version made again, and whether its picture is what the key stands for."""
         try:
             pixels = self.encoder.read(item, [variation])
             same = self.encoder.key_of(item, variation, self._digests) == key
@@ -122,7 +122,7 @@ class LatentStore:
 def keep(cache: TensorCache, key: str, prepared: Prepared) -> bool:
     """Write a version to the cache; returns whether it is there."""
     more = {} if prepared.mask is None else {"mask": prepared.mask}
-    return cache.put(key, prepared.latents, **more)
+    return cache.put(key, {"tensor": prepared.latents, **more})
 
 
 def prepare_latents(
@@ -255,8 +255,8 @@ def _read_once(
         version = _Version(number, encoder.key_of(item, variation, digests))
         found.append(version)
         if must_read or store.has_room():
-            tensors = cache.get_all(version.key)
-            version.prepared = encoder.fits(item, tensors) if tensors else None
+            tensors = cache.get(version.key)
+            version.prepared = encoder.fits(item, variation, tensors) if tensors else None
             if version.prepared is None:
                 missing.append((version, variation))
         elif not cache.has(version.key):

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from core.config.concepts import Concept
-from core.data.augment import Variation, change, draw, unchanged, version_seed, versions
+from core.data.augment import Variation, change, draw, frame_of, unchanged, version_seed, versions
 from core.data.cache import FileDigests, latent_key
 from core.data.images import (
     PictureError,
@@ -24,7 +24,7 @@ from core.data.images import (
 from core.data.preparing import on_cpu
 from core.data.types import Item
 from core.errors import Problem, UserError, fail
-from core.families.base import LoadedModel
+from core.families.base import Frame, LoadedModel
 from core.hardware import free_memory, is_out_of_memory
 from core.paths import user_path
 
@@ -39,10 +39,11 @@ class Prepared:
     """One version of a picture, on the CPU.
 
     latents: (C, h, w) float32. mask: (h, w) float32, how much of each latent's area is to be
-    learned, 0..1; None where all is.
+    learned, 0..1; None where all is. frame: what part of which picture it shows.
     """
 
     latents: torch.Tensor
+    frame: Frame
     mask: torch.Tensor | None = None
 
     def bytes(self) -> int:
@@ -53,9 +54,10 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Pixels:
-    """One version of a picture before encoding: (3, H, W) uint8, and the mask as in Prepared."""
+    """One version of a picture before encoding: (3, H, W) uint8, frame and mask as in Prepared."""
 
     picture: torch.Tensor
+    frame: Frame
     mask: torch.Tensor | None = None
 
 
@@ -128,16 +130,18 @@ class Encoder:
             mask=mask,
         )
 
-    def fits(self, item: Item, tensors: dict[str, torch.Tensor]) -> Prepared | None:
+    def fits(
+        self, item: Item, variation: Variation, tensors: dict[str, torch.Tensor]
+    ) -> Prepared | None:
         """A cache entry's tensors as what they should be, or None when they have other shapes."""
         bucket, scale = item.placement.bucket, self.model.latent_scale
         size = (bucket.height // scale, bucket.width // scale)
-        latents, mask = tensors["tensor"], tensors.get("mask")
-        if tuple(latents.shape) != (self.model.latent_channels, *size):
+        latents, mask = tensors.get("tensor"), tensors.get("mask")
+        if latents is None or tuple(latents.shape) != (self.model.latent_channels, *size):
             return None
         if mask is not None and tuple(mask.shape) != size:
             return None
-        return Prepared(latents, mask)
+        return Prepared(latents, frame_of(item.size, item.placement, variation), mask)
 
     def check(self, item: Item) -> None:
         """See from its header whether a picture is still there as it was. Raises PictureError."""
@@ -168,15 +172,16 @@ class Encoder:
             for number, variation in enumerate(variations):
                 if variation.detail() == detail:
                     pixels, covered = change(image, mask, item.placement, variation)
-                    found[number] = self._pixels(pixels, covered)
+                    frame = frame_of(item.size, item.placement, variation)
+                    found[number] = self._pixels(pixels, covered, frame)
         return [found[number] for number in range(len(variations))]
 
-    def _pixels(self, pixels: np.ndarray, covered: np.ndarray | None) -> Pixels:
+    def _pixels(self, pixels: np.ndarray, covered: np.ndarray | None, frame: Frame) -> Pixels:
         picture = torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
         if covered is None:
-            return Pixels(picture)
+            return Pixels(picture, frame)
         mask = torch.from_numpy(covered).float()[None, None] / 255
-        return Pixels(picture, F.avg_pool2d(mask, self.model.latent_scale)[0, 0])
+        return Pixels(picture, frame, F.avg_pool2d(mask, self.model.latent_scale)[0, 0])
 
     def encode(self, items: Sequence[Item], pixels: Sequence[Pixels]) -> list[Prepared]:
         """Pictures of one bucket encoded together. Raises UserError naming the picture."""
@@ -194,7 +199,10 @@ class Encoder:
             pairs = zip(items, pixels, strict=True)
             return [self.encode([item], [one])[0] for item, one in pairs]
         # Each a copy of its own, else one kept picture would hold its whole batch in memory.
-        return [Prepared(one.clone(), its.mask) for one, its in zip(latents, pixels, strict=True)]
+        return [
+            Prepared(one.clone(), its.frame, its.mask)
+            for one, its in zip(latents, pixels, strict=True)
+        ]
 
     def _latents(self, pictures: Sequence[torch.Tensor]) -> torch.Tensor:
         """(B, C, h, w) float32 on the CPU. Raises UserError `vae_not_finite`."""

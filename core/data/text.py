@@ -1,4 +1,4 @@
-"""Text embeddings of captions when the text encoder is not trained."""
+"""What captions become for the model when no text encoder is trained."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from core.data.batches import LASTING_AT_MOST, captions_last, lasting_captions
 from core.data.cache import TensorCache, text_cache, text_key
 from core.data.preparing import Progress, on_cpu, warn
 from core.data.types import Plan
-from core.families.base import LoadedModel
+from core.families.base import Conditioning, LoadedModel
 from core.training.control import Control, Emit
 
 KEEP_BYTES = 512 * 2**20
 _GPU_BATCH = 16
 _LENGTHS_AT_MOST = 100_000
+_Row = dict[str, torch.Tensor]
 
 
 class TextStore:
-    """Embeddings by captions: `store[captions]` gives (B, L, D) on the CPU, as encoded.
+    """Conditioning by captions: `store[captions]` gives rows on the CPU, as encoded.
 
-    L is what the longest caption of the batch needs, the others are padded to it as the family's
-    tokenizer does. What is not in memory or in the cache is encoded on demand, so the model's
-    text encoder must stay usable. lasting: captions worth a place on the disk, because every
-    run meets them again; shuffled ones are not. complete: no step asks for any other, so that the
-    text encoder is hardly needed.
+    Their length is that of the longest caption of the batch. What is not in memory or in the
+    cache is encoded on demand, so the model's text side must stay usable. lasting: captions worth
+    a place on the disk, because every run meets them again; shuffled ones are not. complete: no
+    step asks for any other, so that the text encoder is hardly needed.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class TextStore:
         self._cache = cache
         self._lasting = lasting
         self._room = keep_bytes
-        self._kept: OrderedDict[tuple[str, int], torch.Tensor] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, int], _Row] = OrderedDict()
         self._lengths: dict[str, int] = {}
         # On the CPU numbers must not depend on which other captions were encoded along with one.
         self._batch = 1 if on_cpu(model) else _GPU_BATCH
@@ -61,24 +61,25 @@ class TextStore:
             if length >= self.length_of(caption)
         }
 
-    def __getitem__(self, captions: Sequence[str]) -> torch.Tensor:
+    def __getitem__(self, captions: Sequence[str]) -> Conditioning:
         length = max(self.length_of(caption) for caption in captions)
         rows = {caption: self._find(caption, length) for caption in dict.fromkeys(captions)}
         missing = [caption for caption, row in rows.items() if row is None]
         for start in range(0, len(missing), self._batch):
-            rows.update(self._encode(missing[start : start + self._batch], captions, length))
-        return torch.stack([row for caption in captions if (row := rows[caption]) is not None])
+            rows.update(self._encode(missing[start : start + self._batch], length))
+        ready = [row for caption in captions if (row := rows[caption]) is not None]
+        return {name: torch.stack([row[name] for row in ready]) for name in ready[0]}
 
     def length_of(self, caption: str) -> int:
-        """How many tokens the caption alone is padded to."""
+        """The length of a caption alone."""
         length = self._lengths.get(caption)
         if length is None:
             if len(self._lengths) >= _LENGTHS_AT_MOST:
                 self._lengths.clear()
-            length = self._lengths[caption] = self._model.tokenize([caption]).shape[1]
+            length = self._lengths[caption] = self._model.text.length(caption)
         return length
 
-    def _find(self, caption: str, length: int) -> torch.Tensor | None:
+    def _find(self, caption: str, length: int) -> _Row | None:
         kept = self._kept.get((caption, length))
         if kept is not None:
             self._kept.move_to_end((caption, length))
@@ -86,36 +87,36 @@ class TextStore:
         if caption not in self._lasting:
             return None
         row = self._cache.get(self._key(caption, length))
-        if row is not None and row.ndim == 2 and row.shape[0] == length:
-            self._keep(caption, row)
-            return row
-        return None
+        if row is not None:
+            self._keep(caption, length, row)
+        return row
 
-    def _encode(
-        self, missing: list[str], batch: Sequence[str], length: int
-    ) -> dict[str, torch.Tensor]:
-        longest = next(c for c in batch if self.length_of(c) == length)
-        # The longest goes along so that all are padded to its length.
-        tokens = self._model.tokenize([*missing, longest])[: len(missing)]
+    def _encode(self, captions: list[str], length: int) -> dict[str, _Row]:
         with torch.no_grad():
-            encoded = self._model.encode_tokens(tokens).detach().cpu()
-        rows = {}
-        for caption, row in zip(missing, encoded, strict=True):
-            rows[caption] = row.clone()
-            self._keep(caption, rows[caption])
+            encoded = self._model.text.encode(captions, length)
+        on_cpu = {name: rows.detach().cpu() for name, rows in encoded.items()}
+        found: dict[str, _Row] = {}
+        for number, caption in enumerate(captions):
+            # Each a copy of its own, else one kept row would hold all of them in memory.
+            row = found[caption] = {name: rows[number].clone() for name, rows in on_cpu.items()}
+            self._keep(caption, length, row)
             if caption in self._lasting:
-                self._cache.put(self._key(caption, length), rows[caption])
-        return rows
+                self._cache.put(self._key(caption, length), row)
+        return found
 
-    def _keep(self, caption: str, row: torch.Tensor) -> None:
-        self._kept[caption, row.shape[0]] = row
-        self._room -= row.numel() * row.element_size()
+    def _keep(self, caption: str, length: int, row: _Row) -> None:
+        self._kept[caption, length] = row
+        self._room -= _bytes(row)
         while self._room < 0 and len(self._kept) > 1:
             _, oldest = self._kept.popitem(last=False)
-            self._room += oldest.numel() * oldest.element_size()
+            self._room += _bytes(oldest)
 
     def _key(self, caption: str, length: int) -> str:
         return text_key(caption, length, self._model.identity["text"])
+
+
+def _bytes(row: _Row) -> int:
+    return sum(part.numel() * part.element_size() for part in row.values())
 
 
 def prepare_text(
@@ -128,7 +129,7 @@ def prepare_text(
     cache: TensorCache | None = None,
     keep_bytes: int = KEEP_BYTES,
 ) -> TextStore:
-    """Embeddings of the captions, those that stay the same all through the run encoded now.
+    """Conditioning of the captions, that of those that stay the same all through the run made now.
 
     Shuffled captions are new at each step and are encoded then. Raises Stopped when asked to
     stop; what was encoded stays in the cache.

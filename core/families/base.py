@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import torch
@@ -19,6 +19,52 @@ if TYPE_CHECKING:
 
 PredictionType = Literal["epsilon", "v_prediction", "velocity"]
 Size = tuple[int, int]
+Point = tuple[int, int]
+# Whatever a family's text side makes of captions, by name; every value has a row for each caption.
+Conditioning = Mapping[str, "torch.Tensor"]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What the VAE really saw of a picture, as SDXL's micro-conditioning counts it (arXiv
+    2307.01952, section 2.2).
+
+    original: width and height of the upright picture as it was found. crop: left and top of the
+    part that is shown, in pixels of the picture after it was scaled and mirrored. target: the
+    size that is trained.
+    """
+
+    original: Size
+    crop: Point
+    target: Size
+
+    @classmethod
+    def whole(cls, size: Size) -> Frame:
+        """That of a picture which is sampled: nothing scaled, nothing cut off."""
+        return cls(size, (0, 0), size)
+
+
+class TextSide(Protocol):
+    """What reads captions for a model.
+
+    A caption's length is how many rows of numbers it takes at least. Captions of unequal length
+    are brought to one by the family, which knows how its network was trained to see the rest.
+    """
+
+    def length(self, caption: str) -> int:
+        """The length of a caption alone."""
+        ...
+
+    def count(self, caption: str) -> int:
+        """Tokens of a caption without start and end marks."""
+        ...
+
+    def encode(self, captions: Sequence[str], length: int | None = None) -> Conditioning:
+        """The captions' conditioning at one length, that of the longest by default.
+
+        Differentiable; in the number format that the encoders calculated in.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -142,6 +188,8 @@ class LoadedModel(Protocol):
     @property
     def process(self) -> NoiseProcess: ...
     @property
+    def text(self) -> TextSide: ...
+    @property
     def identity(self) -> Mapping[str, str]: ...
     @property
     def latent_channels(self) -> int: ...
@@ -156,26 +204,14 @@ class LoadedModel(Protocol):
         """Scaled latents (B, C, h, w) -> RGB pictures."""
         ...
 
-    def tokenize(self, prompts: Sequence[str]) -> torch.Tensor:
-        """Prompts -> token ids (B, n x 77): all of a long prompt, in chunks of 77, padded alike."""
-        ...
-
-    def token_count(self, prompt: str) -> int:
-        """Tokens of a prompt without start and end marks."""
-        ...
-
-    def encode_tokens(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Token ids (B, n x 77) -> embeddings (B, n x 77, D); differentiable."""
-        ...
-
     def predict(
         self,
         noisy: torch.Tensor,
         time: torch.Tensor,
-        embeddings: torch.Tensor,
-        conditioning: Mapping[str, Any] | None = None,
+        text: Conditioning,
+        frames: Sequence[Frame],
     ) -> torch.Tensor:
-        """Noisy latents (B, C, h, w), embeddings (B, L, D) -> prediction alike.
+        """Noisy latents (B, C, h, w) with B captions and frames -> prediction alike.
 
         time: (B,), as `process.time` and `process.to_model` give it.
         """

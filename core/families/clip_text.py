@@ -7,14 +7,22 @@ from typing import Any
 
 import torch
 
+from core.families.base import Conditioning
+
 
 def prompt_ids(tokenizer: Any, prompt: str) -> list[int]:
     """The tokens of a prompt, all of them, without start and end marks."""
     return list(tokenizer(prompt, add_special_tokens=False, verbose=False).input_ids)
 
 
-def chunked_ids(tokenizer: Any, prompts: Sequence[str]) -> torch.Tensor:
-    """Token ids (B, n x L) int64, L being the encoder's length (77).
+def chunks_of(tokenizer: Any, prompt: str) -> int:
+    """How many chunks a prompt takes, at least one."""
+    room = int(tokenizer.model_max_length) - 2
+    return max(1, -(-len(prompt_ids(tokenizer, prompt)) // room))
+
+
+def chunked_ids(tokenizer: Any, prompts: Sequence[str], chunks: int | None = None) -> torch.Tensor:
+    """Token ids (B, n x L) int64, L being the encoder's length (77), n `chunks`.
 
     Each chunk of L - 2 tokens has its own start and end mark, the rest of it is the tokenizer's
     padding token; every prompt has the chunks of the longest, those left over being empty.
@@ -23,7 +31,8 @@ def chunked_ids(tokenizer: Any, prompts: Sequence[str]) -> torch.Tensor:
     room = length - 2
     pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     ids = [prompt_ids(tokenizer, prompt) for prompt in prompts]
-    chunks = max(1, *(-(-len(tokens) // room) for tokens in ids)) if ids else 1
+    if chunks is None:
+        chunks = max((-(-len(tokens) // room) for tokens in ids), default=1) or 1
     rows = []
     for tokens in ids:
         row: list[int] = []
@@ -35,7 +44,7 @@ def chunked_ids(tokenizer: Any, prompts: Sequence[str]) -> torch.Tensor:
 
 
 def encode(encoder: torch.nn.Module, tokens: torch.Tensor, length: int, skip: int) -> torch.Tensor:
-    """Embeddings (B, n x L, D) float32 of chunked ids (B, n x L).
+    """Embeddings (B, n x L, D) of chunked ids (B, n x L), in the encoder's number format.
 
     skip: how many of the last layers to leave out. The encoder's final norm is applied after
     whichever layer is the last, as the SD 1.x tools have it.
@@ -50,4 +59,28 @@ def encode(encoder: torch.nn.Module, tokens: torch.Tensor, length: int, skip: in
         # transformers before 5.6 keep the network one level deeper.
         inner = getattr(encoder, "text_model", encoder)
         states = inner.final_layer_norm(layers[-(skip + 1)])
-    return states.float().reshape(count, total, -1)
+    return states.reshape(count, total, -1)
+
+
+class ClipText:
+    """The text side of a model with one CLIP text encoder; see `core.families.base.TextSide`.
+
+    skip: how many of the encoder's last layers to leave out.
+    """
+
+    def __init__(self, tokenizer: Any, encoder: torch.nn.Module, skip: int) -> None:
+        self.tokenizer, self.encoder, self.skip = tokenizer, encoder, skip
+
+    def length(self, caption: str) -> int:
+        """The length of a caption alone: whole chunks of 77."""
+        return chunks_of(self.tokenizer, caption) * int(self.tokenizer.model_max_length)
+
+    def count(self, caption: str) -> int:
+        """Tokens of a caption without start and end marks."""
+        return len(prompt_ids(self.tokenizer, caption))
+
+    def encode(self, captions: Sequence[str], length: int | None = None) -> Conditioning:
+        """`embeddings` (B, n x 77, D); a shorter caption is followed by empty chunks."""
+        one = int(self.tokenizer.model_max_length)
+        ids = chunked_ids(self.tokenizer, captions, length // one if length else None)
+        return {"embeddings": encode(self.encoder, ids, one, self.skip)}

@@ -20,7 +20,7 @@ from PIL import Image
 
 from core.errors import fail
 from core.families import clip_text, ldm_keys
-from core.families.base import BaseModelFile, FamilyInfo, PredictionType
+from core.families.base import BaseModelFile, Conditioning, FamilyInfo, Frame, PredictionType
 from core.families.detect import read_json, vae_files, weight_files
 from core.families.diffusion import Diffusion, diffusion
 from core.families.kinds import CLIP, UNET, VAE
@@ -64,6 +64,7 @@ class SD15Model:
     def __post_init__(self) -> None:
         self.components = {"unet": self.unet, "text_encoder": self.text_encoder}
         self.key_prefixes = dict(_KEY_PREFIXES)
+        self.text = clip_text.ClipText(self.tokenizer, self.text_encoder, self.clip_skip)
 
     def encode_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) in -1..1 -> scaled latents (B, C, H/f, W/f) float32, the VAE's mean.
@@ -119,37 +120,23 @@ class SD15Model:
             setting="model.vae",
         )
 
-    def tokenize(self, prompts: Sequence[str]) -> torch.Tensor:
-        """Prompts -> token ids (B, n x 77): all of a long prompt, in chunks of 77."""
-        return clip_text.chunked_ids(self.tokenizer, prompts)
-
-    def token_count(self, prompt: str) -> int:
-        """Tokens of a prompt without start and end marks."""
-        return len(clip_text.prompt_ids(self.tokenizer, prompt))
-
-    def encode_tokens(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Token ids (B, n x 77) -> embeddings (B, n x 77, D) float32; differentiable."""
-        return clip_text.encode(
-            self.text_encoder, tokens, int(self.tokenizer.model_max_length), self.clip_skip
-        )
-
     def predict(
         self,
         noisy: torch.Tensor,
         time: torch.Tensor,
-        embeddings: torch.Tensor,
-        conditioning: Mapping[str, Any] | None = None,
+        text: Conditioning,
+        frames: Sequence[Frame],
     ) -> torch.Tensor:
-        """Noisy latents (B, C, h, w), timesteps (B,), embeddings (B, L, D) -> prediction alike.
+        """Noisy latents (B, C, h, w), timesteps (B,), B captions -> prediction alike.
 
         Computed in the UNet's number format or the caller's autocast, returned in noisy's.
-        Timesteps need not be whole numbers. This family has no further conditioning.
+        Timesteps need not be whole numbers. This family has no use for frames.
         """
         weight = self.unet.conv_in.weight
         out = self.unet(
             noisy.to(weight.device, weight.dtype),
             time.to(weight.device),
-            embeddings.to(weight.device, weight.dtype),
+            text["embeddings"].to(weight.device, weight.dtype),
             return_dict=False,
         )[0]
         return out.to(noisy.device, noisy.dtype)

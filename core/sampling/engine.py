@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from core.errors import fail
-from core.families.base import LoadedModel
+from core.families.base import Frame, LoadedModel
 from core.sampling.genspec import GenSpec
 from core.sampling.solvers import SOLVERS
 
@@ -150,7 +150,7 @@ def _sample_all(
     groups: dict[int, list[int]] = {}
     for index, spec in enumerate(specs):
         texts = [spec.negative, spec.prompt] if spec.cfg > 1 else [spec.prompt]
-        groups.setdefault(model.tokenize(texts).shape[1], []).append(index)
+        groups.setdefault(max(model.text.length(text) for text in texts), []).append(index)
     latents: dict[int, torch.Tensor] = {}
     for number, group in enumerate(groups.values()):
 
@@ -179,7 +179,8 @@ def _sample(
     prompts = [one.prompt for one in specs]
     if guided:
         prompts = [one.negative for one in specs] + prompts
-    embeddings = model.encode_tokens(model.tokenize(prompts)).to(device)
+    text = {name: rows.to(device) for name, rows in model.text.encode(prompts).items()}
+    frames = [Frame.whole((size[1], size[0]))] * len(prompts)
     scales = torch.tensor([one.cfg for one in specs], device=device).reshape(-1, 1, 1, 1)
 
     def denoise(x: torch.Tensor, sigma: float) -> torch.Tensor:
@@ -187,7 +188,7 @@ def _sample(
             check_stop()
         both = torch.cat([x, x]) if guided else x
         seen, time = process.to_model(both, sigma)
-        out = model.predict(seen, time, embeddings).float()
+        out = model.predict(seen, time, text, frames).float()
         clean = process.from_model(both, out, sigma)
         if not guided:
             return clean

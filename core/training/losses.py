@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 
 from core.data.types import Draw
@@ -30,8 +28,8 @@ def losses_at(
     clean, perturbed = (one.to(device) for one in noise)
     noisy = process.mix(latents, perturbed, t)
     target = process.target(latents, clean, t)
-    target = _with_prior_targets(session, batch.draws, target, noisy, t)
-    predicted = _predicted(session, batch.draws, noisy, t)
+    target = _with_prior_targets(session, batch, target, noisy, t)
+    predicted = _predicted(session, batch, noisy, t)
     shares = torch.tensor([_share_of(session, draw) for draw in batch.draws], device=device)
     areas = None if batch.areas is None else batch.areas.to(device)
     weights = process.weight(t, loss) * shares
@@ -45,17 +43,17 @@ def _share_of(session: Session, draw: Draw) -> float:
 
 
 def _predicted(
-    session: Session, draws: Sequence[Draw], noisy: torch.Tensor, t: torch.Tensor
+    session: Session, batch: Loaded, noisy: torch.Tensor, t: torch.Tensor
 ) -> torch.Tensor:
     model = session.model
     with session.compute.accelerator.autocast():
-        embeddings = session.embeddings([draw.caption for draw in draws])
-        return model.predict(noisy, model.process.time(t), embeddings)
+        text = session.conditioning([draw.caption for draw in batch.draws])
+        return model.predict(noisy, model.process.time(t), text, batch.frames)
 
 
 def _with_prior_targets(
     session: Session,
-    draws: Sequence[Draw],
+    batch: Loaded,
     target: torch.Tensor,
     noisy: torch.Tensor,
     t: torch.Tensor,
@@ -66,11 +64,11 @@ def _with_prior_targets(
     that it keeps saying it; the picture itself is only where the question is asked.
     """
     concepts = session.job.concepts
-    rows = [n for n, draw in enumerate(draws) if concepts[draw.item.concept].kind == "prior"]
+    rows = [n for n, draw in enumerate(batch.draws) if concepts[draw.item.concept].kind == "prior"]
     if not rows:
         return target
     with torch.no_grad(), without_adapter(session.model, session.adapter):
-        predicted = _predicted(session, [draws[row] for row in rows], noisy[rows], t[rows])
+        predicted = _predicted(session, batch.only(rows), noisy[rows], t[rows])
     target = target.clone()
     target[rows] = predicted.to(target)
     return target

@@ -16,6 +16,7 @@ from core.data.plan import NAMED_AT_MOST, unreadable_picture
 from core.data.plan_notes import black_mask, log_unnamed
 from core.data.types import Batch, Draw, Item, Plan
 from core.errors import Problem, UserError
+from core.families.base import Frame
 from core.training.control import Control, Emit
 from core.training.objective import area_weights
 from core.worker.protocol import Warning
@@ -30,12 +31,22 @@ class Loaded:
     """What a batch became: the draws that can be used, with their tensors on the CPU.
 
     latents: (B, C, h, w). areas: (B, h, w), how much each latent counts; None where all count
-    alike.
+    alike. frames: what part of which picture each shows.
     """
 
     draws: tuple[Draw, ...]
     latents: torch.Tensor
     areas: torch.Tensor | None
+    frames: tuple[Frame, ...]
+
+    def only(self, rows: Sequence[int]) -> Loaded:
+        """The batch of some of its draws."""
+        return Loaded(
+            tuple(self.draws[row] for row in rows),
+            self.latents[rows],
+            None if self.areas is None else self.areas[rows],
+            tuple(self.frames[row] for row in rows),
+        )
 
 
 class Pictures:
@@ -177,4 +188,5 @@ def stack(usable: Sequence[tuple[Draw, Prepared, torch.Tensor | None]]) -> Loade
     if any(one is not None for one in given):
         everywhere = torch.ones(latents.shape[-2:])
         areas = torch.stack([everywhere if one is None else one for one in given])
-    return Loaded(tuple(draw for draw, _, _ in usable), latents, areas)
+    frames = tuple(prepared.frame for _, prepared, _ in usable)
+    return Loaded(tuple(draw for draw, _, _ in usable), latents, areas, frames)

@@ -15,7 +15,7 @@ from core.data.leases import Lease, begin_lease, trim
 from core.data.plan import make_plan
 from core.data.types import Plan
 from core.errors import Problem, UserError, fail
-from core.families.base import BaseModelFile, LoadedModel
+from core.families.base import BaseModelFile, Conditioning, LoadedModel
 from core.families.detect import detect, schedule_of
 from core.families.registry import family
 from core.hardware import free_memory
@@ -108,12 +108,10 @@ class Session:
         """Whether this process writes files and speaks; true unless several GPUs are used."""
         return bool(self.compute.accelerator.is_main_process)
 
-    def embeddings(self, captions: list[str]) -> torch.Tensor:
-        """(B, L, D) on the device: prepared ones, or encoded with the model as it stands."""
-        if self.text is not None:
-            return self.text[captions].to(self.device)
-        tokens = self.model.tokenize(captions)
-        return self.model.encode_tokens(tokens.to(self.device))
+    def conditioning(self, captions: list[str]) -> Conditioning:
+        """That of captions, on the device: prepared, or encoded with the model as it stands."""
+        prepared = self.model.text.encode(captions) if self.text is None else self.text[captions]
+        return {name: rows.to(self.device) for name, rows in prepared.items()}
 
     def pixels_of(self, shape: torch.Size) -> tuple[int, int]:
         """Width and height in pixels of a picture whose latents are (C, h, w)."""

@@ -29,23 +29,22 @@ from core.training.trainer import _Step, _timed_step
 from tests.benchmarks.common import add_model_options, job_of, report
 
 
-def prepared(session: Session, batch: Batch) -> tuple[torch.Tensor, ...]:
-    """Noisy latents, timesteps, embeddings and target of a batch, on the device."""
+def prepared(session: Session, batch: Batch) -> tuple[Any, ...]:
+    """Noisy latents, timesteps, conditioning and target of a batch, on the device."""
     latents = session.pictures.load(session.step, batch).latents.to(session.device)
     noise, process = torch.randn_like(latents), session.model.process
     t = torch.rand(len(latents), device=session.device)
-    assert session.text is not None
-    embeddings = session.text[[d.caption for d in batch.draws]].to(session.device)
+    text = session.conditioning([d.caption for d in batch.draws])
     target = process.target(latents, noise, t)
-    return process.mix(latents, noise, t), process.time(t), embeddings, target
+    return process.mix(latents, noise, t), process.time(t), text, target
 
 
-def bare_step(session: Session, tensors: tuple[torch.Tensor, ...], optimizer: Any) -> None:
+def bare_step(session: Session, tensors: tuple[Any, ...], optimizer: Any) -> None:
     """Forward, backward, clipping and optimizer, nothing else."""
-    noisy, at, embeddings, target = tensors
+    noisy, at, text, target = tensors
     optimizer.zero_grad()
     with session.compute.accelerator.autocast():
-        predicted = session.model.predict(noisy, at, embeddings)
+        predicted = session.model.predict(noisy, at, text, ())
     loss = torch.nn.functional.mse_loss(predicted.float(), target)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(session.adapter.parameters(), 1.0)

@@ -29,12 +29,12 @@ def results(path: Path) -> tuple:
     model = load(path, dtype=torch.bfloat16)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        text = model.encode_tokens(model.tokenize(["a photo of a cat"]))
+        text = model.text.encode(["a photo of a cat"])
         noisy = torch.randn((1, 4, 8, 8), generator=generator)
-        out = model.predict(noisy, torch.tensor([500]), text)
+        out = model.predict(noisy, torch.tensor([500]), text, [])
         latents = model.encode_pixels(torch.rand((1, 3, 64, 64), generator=generator) * 2 - 1)
     assert model.file.bucket_step == 64 and model.file.default_resolution == 512
-    assert model.token_count("a photo of a cat") == 5
+    assert model.text.count("a photo of a cat") == 5
     return dict(model.identity), text, out, latents
 
 

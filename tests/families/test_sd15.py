@@ -12,6 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from core.errors import UserError
+from core.families.clip_text import chunked_ids
+from core.families.clip_text import encode as clip_encode
 from core.families.diffusion import with_zero_terminal_snr
 from core.families.registry import family
 from core.families.tiny import build_tokenizer, write_pipeline
@@ -74,7 +76,7 @@ def test_prompt_embeddings_equal_diffusers(tiny_folder, pipeline, skip, monkeypa
     monkeypatch.setitem(encoder.__dict__, "text_model", encoder)
     prompts = ["a red circle on a blue background", ""]
     with torch.no_grad():
-        ours = model.encode_tokens(model.tokenize(prompts))
+        ours = model.text.encode(prompts)["embeddings"]
         theirs, _ = pipeline.encode_prompt(prompts, CPU, 1, False, clip_skip=skip or None)
     assert torch.equal(ours, theirs)
 
@@ -82,8 +84,8 @@ def test_prompt_embeddings_equal_diffusers(tiny_folder, pipeline, skip, monkeypa
 def test_long_prompts_are_encoded_whole_in_chunks(tiny):
     words = [f"{word} robot" for word in ("red", "blue", "green", "white")] * 25
     prompt = " ".join(words)
-    assert tiny.token_count(prompt) == 200
-    tokens = tiny.tokenize([prompt, "a cat", ""])
+    assert tiny.text.count(prompt) == 200
+    tokens = chunked_ids(tiny.tokenizer, [prompt, "a cat", ""])
     assert tokens.shape == (3, 3 * 77)
     start, end = tiny.tokenizer.bos_token_id, tiny.tokenizer.eos_token_id
     rows = tokens.reshape(3, 3, 77)
@@ -92,18 +94,19 @@ def test_long_prompts_are_encoded_whole_in_chunks(tiny):
     assert content == tiny.tokenizer(prompt, add_special_tokens=False).input_ids
     # 75 + 75 + 50 tokens, each chunk closed by its own end mark.
     assert [chunk.index(end) for chunk in rows[0].tolist()] == [76, 76, 51]
-    empty = tiny.tokenize([""])[0]
+    empty = chunked_ids(tiny.tokenizer, [""])[0]
     assert torch.equal(rows[1, 1], empty) and torch.equal(rows[2, 2], empty)
     with torch.no_grad():
-        whole = tiny.encode_tokens(tokens)
-        parts = tiny.encode_tokens(rows[0]).reshape(1, 3 * 77, -1)
+        whole = tiny.text.encode([prompt, "a cat", ""])["embeddings"]
+        parts = clip_encode(tiny.text_encoder, rows[0], 77, 0).reshape(1, 3 * 77, -1)
     assert torch.allclose(whole[:1], parts, atol=1e-6)
 
 
 def test_short_prompts_equal_the_tokenizer(tiny):
     texts = ["a red circle", "It's a Robot!"]
     theirs = tiny.tokenizer(texts, padding="max_length", max_length=77, return_tensors="pt")
-    assert torch.equal(tiny.tokenize(texts), theirs.input_ids)
+    assert torch.equal(chunked_ids(tiny.tokenizer, texts), theirs.input_ids)
+    assert [tiny.text.length(text) for text in texts] == [77, 77]
 
 
 def test_latents_are_the_scaled_mean_and_decode_to_pictures(tiny, pipeline):
@@ -124,19 +127,19 @@ def test_predictions_equal_the_network_and_gradients_flow(tiny, pipeline):
     noisy, times, text = noise(2, 4, 8, 8), torch.tensor([3, 700]), noise(2, 77, 32)
     with torch.no_grad():
         expected = pipeline.unet(noisy, times, text).sample
-    assert torch.equal(tiny.predict(noisy, times, text), expected)
+    assert torch.equal(tiny.predict(noisy, times, {"embeddings": text}, []), expected)
     text.requires_grad_(True)
-    tiny.predict(noisy, times, text).square().mean().backward()
+    tiny.predict(noisy, times, {"embeddings": text}, []).square().mean().backward()
     assert text.grad is not None and text.grad.abs().sum() > 0
 
 
-def test_half_precision_takes_and_gives_float32(tiny_folder):
+def test_half_precision_takes_and_gives_float32_latents(tiny_folder):
     model = load(tiny_folder, dtype=torch.bfloat16)
     assert model.unet.dtype == torch.bfloat16 and model.vae.dtype == torch.float32
     with torch.no_grad():
-        text = model.encode_tokens(model.tokenize(["a cat"]))
-        out = model.predict(noise(1, 4, 8, 8), torch.tensor([5]), text)
-    assert text.dtype == out.dtype == torch.float32
+        text = model.text.encode(["a cat"])
+        out = model.predict(noise(1, 4, 8, 8), torch.tensor([5]), text, [])
+    assert text["embeddings"].dtype == torch.bfloat16 and out.dtype == torch.float32
 
 
 def test_zero_terminal_snr_follows_the_paper(tiny_folder):
@@ -295,9 +298,12 @@ def test_single_files_load_like_folders(tiny_folder, tiny, tmp_path, monkeypatch
     path = single_file(tiny_folder, tmp_path / "model.safetensors", monkeypatch)
     model = load(path)
     assert model.identity == tiny.identity
-    noisy, times, text = noise(1, 4, 8, 8), torch.tensor([400]), noise(1, 77, 32)
+    noisy, times = noise(1, 4, 8, 8), torch.tensor([400])
+    text = {"embeddings": noise(1, 77, 32)}
     with torch.no_grad():
-        assert torch.equal(model.predict(noisy, times, text), tiny.predict(noisy, times, text))
+        assert torch.equal(
+            model.predict(noisy, times, text, []), tiny.predict(noisy, times, text, [])
+        )
     edit(path, lambda w: [w.pop(k) for k in list(w) if k.startswith("first_stage_model.")])
     with pytest.raises(UserError) as caught:
         load(path)
@@ -428,7 +434,7 @@ def test_models_of_other_sizes_load_by_their_configs(tmp_path):
     assert model.process.prediction_type == "v_prediction" and model.process.timesteps == 500
     with torch.no_grad():
         latents = model.encode_pixels(noise(1, 3, 48, 32))
-        text = model.encode_tokens(model.tokenize(["a cat"]))
-        out = model.predict(latents, torch.tensor([499]), text)
-    assert latents.shape == out.shape == (1, 3, 12, 8) and text.shape == (1, 77, 24)
+        text = model.text.encode(["a cat"])
+        out = model.predict(latents, torch.tensor([499]), text, [])
+    assert latents.shape == out.shape == (1, 3, 12, 8) and text["embeddings"].shape == (1, 77, 24)
     assert model.decode_latents(out)[0].size == (32, 48)

@@ -98,7 +98,7 @@ def test_pictures_equal_diffusers(tiny_folder, changes, prediction, zero_snr):
         # diffusers cuts at 75 tokens, so compare what it keeps.
         words = recipe.prompt.split()[:75]
         recipe = spec(width=64, height=64, **(changes | {"prompt": " ".join(words)}))
-        assert model.token_count(recipe.prompt) == 75
+        assert model.text.count(recipe.prompt) == 75
     expected = from_diffusers(tiny_folder, recipe, prediction, zero_snr)
     drawn = pixels(draw(model, recipe, default_size=512, device=CPU))
     assert expected.std() > 5

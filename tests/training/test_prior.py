@@ -124,7 +124,7 @@ def test_without_adapter_puts_everything_back(make_job, tmp_path: Path) -> None:
 
     def predicted() -> torch.Tensor:
         with torch.no_grad():
-            return model.predict(noisy, at, session.embeddings(["a thing"])).to(device)
+            return model.predict(noisy, at, session.conditioning(["a thing"]), []).to(device)
 
     before = predicted()
     with pytest.raises(RuntimeError), without_adapter(model, session.adapter):

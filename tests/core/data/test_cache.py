@@ -30,9 +30,12 @@ def cache(tmp_path: Path) -> TensorCache:
 def test_what_is_put_is_got(cache: TensorCache, shape: tuple[int, ...], dtype: torch.dtype) -> None:
     tensor = torch.randn(*shape).to(dtype)
     assert cache.get(KEY) is None and not cache.has(KEY)
-    assert cache.put(KEY, tensor)
+    more = torch.arange(3)
+    assert cache.put(KEY, {"tensor": tensor, "more": more})
     got = cache.get(KEY)
-    assert got is not None and got.dtype == dtype and torch.equal(got, tensor)
+    assert got is not None and got.keys() == {"tensor", "more"}
+    assert got["tensor"].dtype == dtype and torch.equal(got["tensor"], tensor)
+    assert torch.equal(got["more"], more)
     assert cache.has(KEY)
     path = cache.path_of(KEY)
     assert path.relative_to(cache.folder).as_posix() == f"{KEY[:2]}/{KEY}.safetensors"
@@ -41,14 +44,14 @@ def test_what_is_put_is_got(cache: TensorCache, shape: tuple[int, ...], dtype: t
 
 def test_views_are_stored_by_their_values(cache: TensorCache) -> None:
     tensor = torch.arange(24.0).reshape(2, 3, 4).permute(2, 0, 1)[1:]
-    cache.put(KEY, tensor)
+    cache.put(KEY, {"tensor": tensor})
     got = cache.get(KEY)
-    assert got is not None and torch.equal(got, tensor)
+    assert got is not None and torch.equal(got["tensor"], tensor)
 
 
 def test_every_kind_of_damage_is_noticed_and_removed(cache: TensorCache) -> None:
     tensor = torch.randn(4, 8, 8)
-    cache.put(KEY, tensor)
+    cache.put(KEY, {"tensor": tensor})
     path = cache.path_of(KEY)
     good = path.read_bytes()
     damaged = [good[:cut] for cut in range(0, len(good), 41)]
@@ -61,7 +64,7 @@ def test_every_kind_of_damage_is_noticed_and_removed(cache: TensorCache) -> None
         path.write_bytes(data)
         assert cache.get(KEY) is None
         assert not path.exists()
-    cache.put(KEY, tensor)
+    cache.put(KEY, {"tensor": tensor})
     assert path.read_bytes() == good
 
 
@@ -82,18 +85,22 @@ def test_full_disk_is_told_once_and_nothing_more_is_written(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(cache_module, "_replace", full)
-    assert not cache.put(KEY, torch.ones(2))
+    assert not cache.put(KEY, {"tensor": torch.ones(2)})
     assert cache.problem is not None and cache.problem.code == "cache_unwritable"
     assert cache.problem.severity == "warning" and "No space left" in cache.problem.detail
     assert "make room" in cache.problem.title
-    assert not cache.put(content_key("b"), torch.ones(2))
+    assert not cache.put(content_key("b"), {"tensor": torch.ones(2)})
     assert len(attempts) == 1
 
 
 def test_a_file_in_the_folders_place_is_told_as_such(tmp_path: Path) -> None:
     (tmp_path / "cache").write_bytes(b"mine")
     cache = TensorCache(tmp_path / "cache")
-    assert not cache.put(KEY, torch.ones(2)) and cache.get(KEY) is None and not cache.has(KEY)
+    assert (
+        not cache.put(KEY, {"tensor": torch.ones(2)})
+        and cache.get(KEY) is None
+        and not cache.has(KEY)
+    )
     assert cache.problem is not None and "look at the folder" in cache.problem.title
     assert (tmp_path / "cache").read_bytes() == b"mine"
 
@@ -105,7 +112,7 @@ def test_failed_write_leaves_nothing_behind(
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(cache_module.os, "replace", broken)
-    assert not cache.put(KEY, torch.ones(2))
+    assert not cache.put(KEY, {"tensor": torch.ones(2)})
     assert list(cache.path_of(KEY).parent.iterdir()) == []
 
 
@@ -116,10 +123,10 @@ def test_many_writers_of_one_entry(cache: TensorCache) -> None:
     def work() -> None:
         other = TensorCache(cache.folder)
         for _ in range(20):
-            if not other.put(KEY, tensor):
+            if not other.put(KEY, {"tensor": tensor}):
                 wrong.append("put")
             got = other.get(KEY)
-            if got is None or not torch.equal(got, tensor):
+            if got is None or not torch.equal(got["tensor"], tensor):
                 wrong.append(got)
 
     threads = [threading.Thread(target=work) for _ in range(4)]

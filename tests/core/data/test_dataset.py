@@ -159,7 +159,7 @@ def test_entries_of_a_wrong_shape_are_made_again(plan: Plan, events: Events) -> 
     model, cache = FakeModel(), latent_cache()
     _prepare(plan, model, events)
     for entry in cache.folder.rglob("*.safetensors"):
-        cache.put(entry.stem, torch.zeros(4, 2, 2))
+        cache.put(entry.stem, {"tensor": torch.zeros(4, 2, 2)})
     store, _ = _prepare(plan, model, events)
     assert len(model.encoded) == 22
     assert torch.allclose(store[2], _expected(model, plan.items[2]), atol=1e-5)

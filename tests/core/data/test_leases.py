@@ -31,7 +31,7 @@ def fill(root: Path, *names: str, folder: str = "latents", age: float = 1000.0) 
     keys = []
     for number, name in enumerate(names):
         key = content_key(name)
-        assert cache.put(key, torch.zeros(SIZE))
+        assert cache.put(key, {"tensor": torch.zeros(SIZE)})
         when = time.time() - age + number
         os.utime(cache.path_of(key), (when, when))
         keys.append(key)
@@ -74,7 +74,7 @@ def test_a_preparing_job_keeps_all_it_has_used(root: Path) -> None:
     lease = begin_lease(root)
     cache = TensorCache(root / "latents")
     cache.get(keys[1])
-    cache.put(content_key("new"), torch.zeros(SIZE))
+    cache.put(content_key("new"), {"tensor": torch.zeros(SIZE)})
     trim(0, root)
     assert left(root) == {keys[1], content_key("new")}
     lease.end()

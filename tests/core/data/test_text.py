@@ -12,7 +12,7 @@ import torch
 from core.config.job import Job
 from core.data import cache as cache_module
 from core.data import text as text_module
-from core.data.cache import text_cache
+from core.data.cache import text_cache, text_key
 from core.data.plan import make_plan
 from core.data.text import TextStore, lasting_captions, prepare_text
 from core.data.types import Plan
@@ -42,9 +42,17 @@ def _prepare(plan: Plan, job: Job, model: FakeModel, emit=None, **options: objec
     return prepare_text(plan, job, model, emit, Control(), **options)  # type: ignore[arg-type]
 
 
-def _reference(model: FakeModel, captions: list[str]) -> torch.Tensor:
+def _is_what_the_model_gives(store: TextStore, model: FakeModel, captions: list[str]) -> bool:
+    """To the bit, in the same number formats, and free of the encoder's graph."""
     with torch.no_grad():
-        return model.embedding(model.tokenize(captions)).cumsum(dim=1)
+        expected = model.text.of(captions)
+    got = store[captions]
+    return got.keys() == expected.keys() and all(
+        torch.equal(got[name], rows)
+        and got[name].dtype == rows.dtype
+        and not got[name].requires_grad
+        for name, rows in expected.items()
+    )
 
 
 BATCHES = [
@@ -62,10 +70,7 @@ def test_batches_are_what_the_model_gives(plan: Plan, job: Job, keep_bytes: int)
     for _ in range(2):
         store = _prepare(plan, job, model, keep_bytes=keep_bytes)
         for captions in BATCHES:
-            got = store[captions]
-            assert got.shape == (len(captions), model.tokenize(captions).shape[1], 6)
-            assert torch.equal(got, _reference(model, captions))
-            assert not got.requires_grad
+            assert _is_what_the_model_gives(store, model, captions)
 
 
 def test_lasting_captions_are_encoded_before_training_and_once(plan: Plan, job: Job) -> None:
@@ -74,12 +79,12 @@ def test_lasting_captions_are_encoded_before_training_and_once(plan: Plan, job: 
         *("a robot", "a red robot", LONG, "one", "two, x", "")
     }
     store = _prepare(plan, job, model, events.append)
-    assert sum(model.texts) == 6
+    assert sum(model.text.encoded) == 6
     assert [(e.name, e.done, e.total) for e in events][-1] == ("caching", 6, 6)
     store[["a robot", "one"]], store[[LONG]]
-    assert sum(model.texts) == 6
+    assert sum(model.text.encoded) == 6
     _prepare(plan, job, model)
-    assert sum(model.texts) == 6
+    assert sum(model.text.encoded) == 6
     assert len(list(text_cache().folder.rglob("*.safetensors"))) == 6
 
 
@@ -101,9 +106,9 @@ def test_shuffled_captions_leave_no_trace_on_disk(plan: Plan, job: Job) -> None:
     store = _prepare(plan, job, model)
     store[["x, two", "two, x"]]
     assert len(list(text_cache().folder.rglob("*.safetensors"))) == 1
-    done = sum(model.texts)
+    done = sum(model.text.encoded)
     store[["two, x", "x, two"]]
-    assert sum(model.texts) == done
+    assert sum(model.text.encoded) == done
 
 
 def test_choices_and_dropped_tags_are_left_to_each_step(
@@ -139,8 +144,8 @@ def test_captions_that_are_only_measured_are_prepared(
     plan = make_plan(job, bucket_step=8)
     assert set(lasting_captions(plan, job)) == {"seen", "one, two"}
     store = _prepare(plan, job, model)
-    assert len(store.keys()) == 2 == sum(model.texts)
-    assert torch.equal(store[["one, two"]], _reference(model, ["one, two"]))
+    assert len(store.keys()) == 2 == sum(model.text.encoded)
+    assert _is_what_the_model_gives(store, model, ["one, two"])
 
 
 def test_without_captions_only_the_empty_one_is_needed(plan: Plan, job: Job) -> None:
@@ -154,8 +159,8 @@ def test_too_many_captions_are_encoded_on_demand(
     monkeypatch.setattr(text_module, "LASTING_AT_MOST", 3)
     model = FakeModel()
     store = _prepare(plan, job, model)
-    assert model.texts == []
-    assert torch.equal(store[["a robot"]], _reference(model, ["a robot"]))
+    assert model.text.encoded == []
+    assert _is_what_the_model_gives(store, model, ["a robot"])
     assert not text_cache().folder.exists()
 
 
@@ -163,14 +168,14 @@ def test_on_the_cpu_each_caption_is_encoded_alone(plan: Plan, job: Job) -> None:
     model = FakeModel()
     store = _prepare(plan, job, model)
     store[["new one", "new two", LONG]]
-    assert set(model.texts) == {1}
+    assert set(model.text.encoded) == {1}
 
 
 def test_another_encoder_is_another_entry(plan: Plan, job: Job) -> None:
     _prepare(plan, job, FakeModel())
     other = FakeModel(seed=1)
     store = _prepare(plan, job, other)
-    assert torch.equal(store[["a robot"]], _reference(other, ["a robot"]))
+    assert _is_what_the_model_gives(store, other, ["a robot"])
 
 
 def test_damaged_entries_are_made_again(plan: Plan, job: Job) -> None:
@@ -179,11 +184,11 @@ def test_damaged_entries_are_made_again(plan: Plan, job: Job) -> None:
     for entry in text_cache().folder.rglob("*.safetensors"):
         entry.write_bytes(b"damaged")
     store = _prepare(plan, job, model)
-    assert torch.equal(store[[LONG]], _reference(model, [LONG]))
+    assert _is_what_the_model_gives(store, model, [LONG])
 
 
 def test_memory_is_bounded(plan: Plan, job: Job) -> None:
-    one = CHUNK * 6 * 4
+    one = CHUNK * 6 * 2 + 6 * 4
     store = _prepare(plan, job, FakeModel(), keep_bytes=3 * one)
     for number in range(50):
         store[[f"caption {number}"]]
@@ -206,9 +211,15 @@ def test_full_disk_warns_once(plan: Plan, job: Job, monkeypatch: pytest.MonkeyPa
     store = _prepare(plan, job, FakeModel(), events.append)
     warnings = [event for event in events if isinstance(event, protocol.Warning)]
     assert [warning.code for warning in warnings] == ["cache_unwritable"]
-    assert store[["a robot"]].shape == (1, CHUNK, 6)
+    assert store[["a robot"]]["embeddings"].shape == (1, CHUNK, 6)
 
 
-def test_chunk_of_the_fake_tokenizer() -> None:
-    assert FakeModel().tokenize(["a"]).shape == (1, CHUNK)
-    assert FakeModel().tokenize(["a", LONG]).shape == (2, 3 * CHUNK)
+def test_chunks_of_the_fake_text_side() -> None:
+    shapes = [FakeModel().text.of(some)["embeddings"].shape[:2] for some in (["a"], ["a", LONG])]
+    assert shapes == [(1, CHUNK), (2, 3 * CHUNK)]
+
+
+def test_half_precision_takes_half_the_room_on_disk(plan: Plan, job: Job) -> None:
+    _prepare(plan, job, FakeModel())
+    entry = text_cache().get(text_key("a robot", CHUNK, "text 0"))
+    assert entry is not None and entry["embeddings"].dtype == torch.float16
