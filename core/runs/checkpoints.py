@@ -87,13 +87,17 @@ def verify(checkpoint: CheckpointInfo) -> CheckpointInfo:
     return replace(checkpoint, has_state=False, valid=False, problem=problem)
 
 
-def latest_valid(run: RunFolder) -> tuple[CheckpointInfo | None, list[Problem]]:
-    """The newest checkpoint that training can go on from, read and verified.
+def latest_valid(
+    run: RunFolder, before: int | None = None
+) -> tuple[CheckpointInfo | None, list[Problem]]:
+    """The newest checkpoint (older than step `before`) to go on from, read and verified.
 
     Damaged ones are passed over with a warning each; None when there is none.
     """
     problems: list[Problem] = []
     for listed in reversed(list_checkpoints(run)):
+        if before is not None and listed.step >= before:
+            continue
         checkpoint = verify(listed)
         if checkpoint.valid and checkpoint.has_state:
             return checkpoint, problems
@@ -174,7 +178,11 @@ def _state_fault(state: Path, step: int, hashes: bool) -> str:
         manifest = json.loads((state / MANIFEST_NAME).read_bytes())
         files: dict[str, Any] = manifest["files"]
         written_at = int(manifest["step"])
-        facts = {name: (int(v["size"]), str(v["sha256"])) for name, v in files.items()}
+        facts = {
+            f"{STATE_NAME}/{name}": (int(v["size"]), str(v["sha256"])) for name, v in files.items()
+        }
+        if lora := manifest.get("lora"):
+            facts[LORA_NAME] = (int(lora["size"]), str(lora["sha256"]))
     except FileNotFoundError:
         return "its state was not written to the end"
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -182,16 +190,16 @@ def _state_fault(state: Path, step: int, hashes: bool) -> str:
     if written_at != step:
         return f"its state belongs to step {written_at}"
     for name, (size, digest) in facts.items():
-        file = state / name
+        file = state.parent / name
         try:
             if file.stat().st_size != size:
-                return f"{STATE_NAME}/{name} is cut off"
+                return f"{name} is cut off"
             if hashes and _sha256(file) != digest:
-                return f"{STATE_NAME}/{name} is damaged"
+                return f"{name} is damaged"
         except FileNotFoundError:
-            return f"{STATE_NAME}/{name} is missing"
+            return f"{name} is missing"
         except OSError as error:
-            return f"{STATE_NAME}/{name} cannot be read ({error.strerror})"
+            return f"{name} cannot be read ({error.strerror})"
     return ""
 
 

@@ -5,13 +5,15 @@ checkpoints/step-000100/state/             what exact resume needs
     weights.safetensors    the LoRA in float32 (and its average, prefix `ema.`)
     optimizer.pt           tensors and numbers only: loaded with weights_only=True
     trainer.json           step and what else the loop carries
-    manifest.json          sizes and SHA-256 of the others, written last
+    manifest.json          sizes and SHA-256 of the others and of the LoRA, written last
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,8 @@ from safetensors.torch import load_file, save_file
 from core import files
 from core.errors import fail
 from core.files import sync_folder, write_json, write_with
+from core.runs import checkpoints
+from core.runs.checkpoints import LORA_NAME
 from core.runs.folder import RunFolder, step_of
 
 _FILES = ("weights.safetensors", "optimizer.pt", "trainer.json")
@@ -43,7 +47,11 @@ class TrainingState:
 
 
 def begin(run: RunFolder, step: int) -> Path:
-    """An empty folder to write the checkpoint of `step` into; `finish` puts it in its place."""
+    """An empty folder to write the checkpoint of `step` into; `finish` puts it in its place.
+
+    Raises UserError `run_folder_gone` where the run's folder was deleted or moved.
+    """
+    require_folder(run)
     folder = run.checkpoints_folder / f".writing-{run.checkpoint(step).name}"
     if folder.exists():
         files.remove_tree(folder)
@@ -51,10 +59,22 @@ def begin(run: RunFolder, step: int) -> Path:
     return folder
 
 
+def require_folder(run: RunFolder) -> None:
+    """Raise UserError `run_folder_gone` where the run's folder was deleted or moved."""
+    if not run.job_file.exists():
+        raise fail(
+            "run_folder_gone",
+            f"The run's folder {run.path} is gone: it was deleted or moved, or its disk was taken "
+            "away; the training has ended, and what was learned since its last checkpoint is lost.",
+            file=str(run.path),
+        )
+
+
 def finish(run: RunFolder, step: int, written: Path) -> Path:
     """Rename a written checkpoint to its place; returns the place.
 
     An older folder of the same step (from before a resume) is moved aside first and removed after.
+    Raises OSError; then the written folder stays, and `adopt_written` puts it in its place later.
     """
     place = run.checkpoint(step)
     old = run.checkpoints_folder / f".replaced-{place.name}"
@@ -69,7 +89,10 @@ def finish(run: RunFolder, step: int, written: Path) -> Path:
 
 
 def write_state(folder: Path, state: TrainingState) -> None:
-    """Write `folder/state`; its manifest comes last, so a state without one is not whole."""
+    """Write `folder/state`; its manifest comes last, so a state without one is not whole.
+
+    The LoRA file must lie in `folder` already.
+    """
     target = folder / "state"
     target.mkdir(parents=True, exist_ok=True)
     tensors = {name: t.detach().cpu().contiguous() for name, t in state.weights.items()}
@@ -77,12 +100,17 @@ def write_state(folder: Path, state: TrainingState) -> None:
     write_with(target / "weights.safetensors", lambda p: save_file(tensors, p))
     write_with(target / "optimizer.pt", lambda p: _save(state.optimizer, p))
     write_json(target / "trainer.json", state.trainer)
-    files = {
-        name: {"size": (target / name).stat().st_size, "sha256": _sha256(target / name)}
-        for name in _FILES
+    manifest = {
+        "limner": 1,
+        "step": state.trainer["step"],
+        "files": {name: _facts(target / name) for name in _FILES},
+        "lora": _facts(folder / LORA_NAME),
     }
-    step = state.trainer["step"]
-    write_json(target / "manifest.json", {"limner": 1, "step": step, "files": files})
+    write_json(target / "manifest.json", manifest)
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    return {"size": path.stat().st_size, "sha256": _sha256(path)}
 
 
 def _save(data: dict[str, Any], path: Path) -> None:
@@ -107,7 +135,7 @@ def read_state(checkpoint: Path) -> TrainingState:
             "checkpoint_damaged",
             f"The checkpoint {checkpoint.name} cannot be resumed from: its state is damaged or "
             f"missing.",
-            detail=str(error),
+            detail=_why(error),
             file=str(checkpoint),
         ) from error
     return TrainingState(
@@ -118,6 +146,13 @@ def read_state(checkpoint: Path) -> TrainingState:
     )
 
 
+def _why(error: Exception) -> str:
+    # torch's own words advise to load with `weights_only=False`, which runs code from the file.
+    if isinstance(error, pickle.UnpicklingError):
+        return "state/optimizer.pt holds something else than Limner writes."
+    return str(error)
+
+
 def drop_old_states(run: RunFolder, keep: int) -> None:
     """Remove the states of all but the newest `keep` checkpoints; LoRA files all stay."""
     steps = (step_of(f.name) for f in run.checkpoints_folder.iterdir())
@@ -126,12 +161,33 @@ def drop_old_states(run: RunFolder, keep: int) -> None:
     for folder in with_state[:-keep]:
         # Renamed first: half a removed state must not look like a damaged one.
         doomed = folder / ".removing"
-        files.rename(folder / "state", doomed)
+        # One that is in use is removed after a later checkpoint.
+        with contextlib.suppress(OSError):
+            files.rename(folder / "state", doomed)
         files.remove_tree(doomed)
 
 
+def adopt_written(run: RunFolder) -> None:
+    """Put checkpoints in their place that are whole but could not be renamed when written."""
+    if not run.checkpoints_folder.is_dir():
+        return
+    for folder in run.checkpoints_folder.iterdir():
+        name = folder.name.removeprefix(".writing-")
+        step = step_of(name)
+        if name == folder.name or step is None or (folder.parent / name).exists():
+            continue
+        found = checkpoints.verify(checkpoints.inspect(folder, step))
+        if found.valid and found.has_state:
+            with contextlib.suppress(OSError):
+                files.rename(folder, folder.parent / name)
+
+
 def remove_leftovers(run: RunFolder) -> None:
-    """Remove what an interrupted write or removal left behind."""
+    """Remove what an interrupted write or removal left behind; what is whole is kept."""
+    for file in run.path.glob("samples/*/.writing-*"):
+        with contextlib.suppress(OSError):
+            files.unlink(file)
+    adopt_written(run)
     if not run.checkpoints_folder.is_dir():
         return
     for folder in run.checkpoints_folder.iterdir():

@@ -6,6 +6,7 @@ import re
 from functools import partial
 from pathlib import Path
 
+from core import files
 from core.config.job import Job
 from core.errors import Problem, UserError
 from core.hardware import free_memory, is_out_of_memory
@@ -82,6 +83,15 @@ def _path_of(session: Session, index: int, spec: GenSpec) -> Path:
     return session.run.samples(session.step) / f"{index:02d}-{safe_name(spec.prompt)}.png"
 
 
+def _unwritten(path: Path, error: OSError) -> Problem:
+    return Problem(
+        code="sample_unwritten",
+        severity="warning",
+        title=f"The sample {path.name} was not saved: {files.reason(error)}.",
+        file=str(path),
+    )
+
+
 def _draw_group(session: Session, group: list[tuple[int, GenSpec]]) -> None:
     size = session.job.training.resolution
     try:
@@ -114,7 +124,12 @@ def _draw_group(session: Session, group: list[tuple[int, GenSpec]]) -> None:
     extra = {"model": session.model.file.path.name, "run": run.path.name, "step": step}
     for (index, spec), image in zip(group, images, strict=True):
         path = _path_of(session, index, spec)
-        save_png(image, path, spec, extra)
+        try:
+            save_png(image, path, spec, extra)
+        except OSError as error:
+            # A preview is no reason to end a training.
+            session.emit(warning_of(_unwritten(path, error)))
+            continue
         session.emit(
             protocol.Sample(
                 step=step, index=index, path=run.relative(path), prompt=spec.prompt, seed=spec.seed

@@ -17,6 +17,7 @@ from core.files import write_with
 from core.lora.file import read_header, write_lora
 from core.lora.metadata import lora_metadata, run_of
 from core.lora.verify import Verified, verify
+from core.runs.folder import step_name
 from core.runs.output import is_lora_of_ours, output_path
 from core.training import checkpoint
 from core.training.session import Session, warning_of
@@ -36,6 +37,8 @@ def save_checkpoint(session: Session) -> Path | None:
     if not session.is_main:
         return None
     session.emit(protocol.Phase(name="saving"))
+    # One that another program kept from its place before may get there now.
+    checkpoint.adopt_written(session.run)
     run, step = session.run, session.step
     weights = session.ema.weights if session.ema else dict(session.adapter.named_weights())
     folder = checkpoint.begin(run, step)
@@ -46,11 +49,11 @@ def save_checkpoint(session: Session) -> Path | None:
     except BaseException:
         files.remove_tree(folder)
         raise
-    place = checkpoint.finish(run, step, folder)
+    place = _finish(session, step, folder)
     session.saved_step = step
     for problem in _doubts(found, session, place):
         session.emit(warning_of(problem))
-    _copy(place / "lora.safetensors", run.lora_file)
+    _renew_lora(session, place / "lora.safetensors")
     checkpoint.drop_old_states(run, session.job.checkpoints.keep_states)
     session.emit(
         protocol.Checkpoint(
@@ -61,6 +64,51 @@ def save_checkpoint(session: Session) -> Path | None:
         )
     )
     return place
+
+
+def take_up(session: Session, start: Path) -> None:
+    """Make the checkpoint that a run goes on from its newest LoRA, which a later one may be now."""
+    lora = start / "lora.safetensors"
+    if session.is_main and lora.exists():
+        _renew_lora(session, lora)
+
+
+def _finish(session: Session, step: int, written: Path) -> Path:
+    """Put a checkpoint in its place; where another program holds it, it waits as it is, whole."""
+    try:
+        return checkpoint.finish(session.run, step, written)
+    except OSError as error:
+        if not files.is_in_use(error):
+            raise
+        held = Problem(
+            code="checkpoint_held",
+            severity="warning",
+            title=f"Another program has the checkpoint of step {step} open, so it is called "
+            f"{written.name} for now; it gets its name with the next one.",
+            file=str(written),
+        )
+        session.emit(warning_of(held))
+        return written
+
+
+def _renew_lora(session: Session, lora: Path) -> None:
+    """Copy a checkpoint's LoRA to the run's; under a name of its own where that one is in use."""
+    target = session.run.lora_file
+    try:
+        _copy(lora, target)
+    except OSError as error:
+        if not files.is_in_use(error):
+            raise
+        other = target.with_name(f"lora-{step_name(session.step)}.safetensors")
+        _copy(lora, other)
+        held = Problem(
+            code="lora_held",
+            severity="warning",
+            title=f"Another program has {target.name} open, so the LoRA of step {session.step} is "
+            f"in {other.name} beside it.",
+            file=str(other),
+        )
+        session.emit(warning_of(held))
 
 
 def _doubts(found: Verified, session: Session, place: Path) -> Iterator[Problem]:

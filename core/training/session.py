@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,6 +27,7 @@ from core.training.device import Compute, choose_compute, limit_threads
 from core.training.ema import Ema
 from core.training.optimizers import build_optimizer
 from core.training.pictures import Pictures
+from core.training.sources import Reading, Sources, changes
 from core.training.triggers import Trigger
 from core.worker import protocol
 
@@ -77,6 +77,7 @@ class Session:
     text: TextStore | None
     ema: Ema | None
     lease: Lease
+    reading: Reading
     started: float = field(default_factory=time.time)
     step: int = 0
     saved_step: int = 0
@@ -151,12 +152,21 @@ class Session:
                 "smoothed": [self.smoothed.value, self.smoothed.count],
                 "ema_updates": self.ema.updates if self.ema else 0,
                 "scaler": scaler.state_dict() if scaler is not None else None,
-                "pictures": fingerprint(self.plan),
+                "sources": self.sources().as_dict(),
             },
         )
 
-    def restore(self, state: TrainingState) -> None:
-        """Go on from a checkpoint's state. Raises UserError when it is of another job."""
+    def sources(self) -> Sources:
+        """What the run is made from, as the files are now."""
+        return self.reading.sources(self.job, self.plan)
+
+    def restore(self, state: TrainingState, accept_models: bool = False) -> None:
+        """Go on from a checkpoint's state, after naming what has changed since.
+
+        Raises UserError when it is of another job, or of another model unless `accept_models`.
+        """
+        for problem in changes(state.trainer.get("sources", {}), self.sources(), accept_models):
+            self.emit(warning_of(problem))
         try:
             self.adapter.load_weights(state.weights)
             if self.ema:
@@ -171,15 +181,10 @@ class Session:
             ) from error
         if self.compute.accelerator.scaler is not None and state.trainer["scaler"]:
             self.compute.accelerator.scaler.load_state_dict(state.trainer["scaler"])
-        if state.trainer["pictures"] != fingerprint(self.plan):
-            changed = Problem(
-                code="pictures_changed",
-                severity="warning",
-                title="The pictures or captions have changed since this run began; it goes on with "
-                "what is there now, and would have come out otherwise without the change.",
-            )
-            self.emit(warning_of(changed))
         self.step = self.saved_step = int(state.trainer["step"])
+        if self.step > self.plan.total_steps:
+            self.emit(warning_of(_nothing_left(self.step, self.plan.total_steps)))
+            self.plan = replace(self.plan, total_steps=self.step)
         self.started = float(state.trainer["started"])
         self.smoothed = SmoothedLoss(*state.trainer["smoothed"])
 
@@ -192,6 +197,7 @@ def open_session(job: Job, run: RunFolder, emit: Emit, control: Control) -> Sess
     emit(protocol.Phase(name="loading", text="Looking at the base model"))
     base = _find_base(job)
     plan = _make_plan(job, base, emit, control)
+    reading = Reading(job, base)
     compute = choose_compute(job)
     if not compute.accelerator.is_main_process:
         emit = _silent
@@ -224,6 +230,7 @@ def open_session(job: Job, run: RunFolder, emit: Emit, control: Control) -> Sess
             text=text,
             ema=ema,
             lease=lease,
+            reading=reading,
         )
     except BaseException:
         lease.end()
@@ -275,15 +282,13 @@ def rest(
     emit(protocol.Phase(name=phase))
 
 
-def fingerprint(plan: Plan) -> str:
-    """A hash of what is trained: which pictures at which sizes with which captions."""
-    told = [
-        (item.id, item.concept, item.path.name, item.size, str(item.placement), item.captions)
-        for item in plan.items
-    ]
-    masks = [(item.id, item.mask.name) for item in plan.items if item.mask is not None]
-    text = repr([told, masks] if masks else told)
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+def _nothing_left(step: int, total: int) -> Problem:
+    return Problem(
+        code="nothing_left_to_train",
+        severity="warning",
+        title=f"With the pictures and settings that are there now, the run has {total} steps; its "
+        f"checkpoint stands at step {step}, so there is nothing left to train.",
+    )
 
 
 def _silent(_event: object) -> None:

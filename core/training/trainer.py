@@ -40,7 +40,7 @@ from core.training.optimizers import (
 )
 from core.training.pictures import Loaded
 from core.training.samples import draw_samples, samples_missing
-from core.training.saving import hand_out, save_checkpoint
+from core.training.saving import hand_out, save_checkpoint, take_up
 from core.training.schedules import rate_factor
 from core.training.session import Session, open_session
 from core.training.triggers import Trigger
@@ -66,34 +66,44 @@ class Outcome:
 
 
 def train(
-    job: Job, run: RunFolder, emit: Emit, control: Control, resume_from: Path | None = None
+    job: Job,
+    run: RunFolder,
+    emit: Emit,
+    control: Control,
+    resume_from: Path | None = None,
+    *,
+    accept_changes: bool = False,
 ) -> Outcome:
     """Train `job` in `run` to its end, or until a stop; from `resume_from` (a checkpoint folder).
 
-    Raises UserError for what a user can mend (with the last good checkpoint intact).
+    accept_changes: go on although another model lies where the run's was.
+    Raises UserError for what a user can fix (with the last good checkpoint intact).
     """
     checkpoint.remove_leftovers(run)
+    # Before anything heavy: whoever started this may have an older state to try.
+    state = checkpoint.read_state(resume_from) if resume_from else None
     try:
         session = open_session(job, run, emit, control)
     except Stopped:
         reached = (step_of(resume_from.name) or 0) if resume_from else 0
         return Outcome("stopped", reached, _lora_of(run), None)
     try:
-        return _train(session, resume_from)
+        if state is not None and resume_from is not None:
+            session.restore(state, accept_changes)
+            take_up(session, resume_from)
+        return _train(session, resumed=state is not None)
     finally:
         session.close()
 
 
-def _train(session: Session, resume_from: Path | None) -> Outcome:
-    if resume_from is not None:
-        session.restore(checkpoint.read_state(resume_from))
+def _train(session: Session, resumed: bool) -> Outcome:
     status: protocol.Status = "finished"
     try:
         blocks = session.model.components.values()
         # Several processes must agree on when to stop, so there a stop waits for the step's end.
         alone = session.compute.accelerator.num_processes == 1
         with interruptible(blocks, session.control.check_stop) if alone else nullcontext():
-            _run_steps(session, resumed=resume_from is not None)
+            _run_steps(session, resumed)
     except Stopped:
         status = "stopped"
         session.optimizer.zero_grad()
@@ -366,6 +376,9 @@ def _after_step(session: Session, done: _Step, *, last: bool) -> None:
     save = session.checkpoint_trigger.due(*now) or last
     validate = validation_wanted(session) and (session.validation_trigger.due(*now) or last)
     draw = session.sample_trigger.due(*now) or (last and _samples_wanted(session))
+    if save or validate or draw:
+        # Writing would make a new folder of that name, with next to nothing in it.
+        checkpoint.require_folder(session.run)
     if save:
         save_checkpoint(session)
     if validate:

@@ -54,7 +54,7 @@ class LineProcess(Generic[Event]):
         self.last_heard = time.monotonic()
         self._decode = decode
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
-        self._outbox: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._stderr: deque[str] = deque(maxlen=50)
         self._process = subprocess.Popen(
             list(command),
@@ -145,6 +145,9 @@ class LineProcess(Generic[Event]):
                         self.last_heard = time.monotonic()
                         self._events.put(event)
         self._events.put(None)
+        # Nothing is left to say to a process whose end of the pipe is closed.
+        self._outbox.put(None)
+        self._close(stream)
 
     def _read_stderr(self, stream: IO[bytes]) -> None:
         splitter = LineSplitter()
@@ -152,10 +155,15 @@ class LineProcess(Generic[Event]):
             while data := os.read(stream.fileno(), 65536):
                 for line in splitter.feed(data):
                     self._stderr.append(line.decode("utf-8", "replace"))
+        self._close(stream)
 
     def _write(self, stream: IO[bytes]) -> None:
         with contextlib.suppress(OSError, ValueError):
-            while True:
-                data = self._outbox.get()
+            while (data := self._outbox.get()) is not None:
                 while data:
                     data = data[os.write(stream.fileno(), data) :]
+        self._close(stream)
+
+    def _close(self, stream: IO[bytes]) -> None:
+        with contextlib.suppress(OSError):
+            stream.close()

@@ -62,12 +62,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m core.worker")
     parser.add_argument("run", type=Path, help="the run's folder")
     parser.add_argument("--resume", default="", metavar="NAME", help="a checkpoint, or latest")
+    parser.add_argument(
+        "--accept-changes", action="store_true", help="resume although the base model has changed"
+    )
     parser.add_argument("--no-stdin", action="store_true", help="take no commands from stdin")
     try:
         parsed = parser.parse_args(arguments)
     except SystemExit as end:
         return BAD_SETTINGS if end.code else FINISHED
-    return run(parsed.run, resume=parsed.resume, stdin=not parsed.no_stdin)
+    trainer = _accepting_trainer() if parsed.accept_changes else None
+    return run(parsed.run, resume=parsed.resume, stdin=not parsed.no_stdin, trainer=trainer)
 
 
 def run(
@@ -108,7 +112,7 @@ def run(
         listen.listen_to_stdin(commands, control)
     if resume and start is None:
         found = [*found, _nothing_to_resume()]
-    last_words, code = _work(place, outlet, control, start, found, trainer)
+    last_words, code = _work(place, outlet, control, start, found, trainer, resume == "latest")
     outlet.finish(*last_words)
     held.release()
     return code
@@ -121,8 +125,12 @@ def _work(
     start: checkpoints.CheckpointInfo | None,
     warnings: list[Problem],
     trainer: TrainFunction | None,
+    any_start: bool,
 ) -> tuple[list[protocol._Event], int]:
-    """Train; returns the last events and the exit code, whatever happens."""
+    """Train; returns the last events and the exit code, whatever happens.
+
+    any_start: where the state in `start` proves unreadable, the one before it is tried.
+    """
     job: Job | None = None
     code = BAD_SETTINGS
     try:
@@ -135,7 +143,17 @@ def _work(
         train = trainer or _import_trainer()
         outlet.emit(describe_process(start.name if start else ""))
         control.check()
-        outcome = train(job, place, outlet.emit, control, start.path if start else None)
+        while True:
+            try:
+                outcome = train(job, place, outlet.emit, control, start.path if start else None)
+                break
+            except UserError as error:
+                if not any_start or start is None or error.problem.code != "checkpoint_damaged":
+                    raise
+                outlet.emit(event_of(replace(error.problem, severity="warning")))
+                start, found = checkpoints.latest_valid(place, before=start.step)
+                for problem in found if start else [*found, _nothing_to_resume()]:
+                    outlet.emit(event_of(problem))
         done = protocol.Done(
             status=outcome.status,
             step=outcome.step,
@@ -182,6 +200,17 @@ def prepare_environment(job: Job) -> None:
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     os.environ["PYTHONUTF8"] = "1"
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def _accepting_trainer() -> TrainFunction:
+    """The trainer, which is imported when it is called, told to accept another model."""
+
+    def train(*arguments: Any) -> Any:
+        from core.training.trainer import train
+
+        return train(*arguments, accept_changes=True)
+
+    return train
 
 
 def _import_trainer() -> TrainFunction:
