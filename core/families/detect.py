@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
-from typing import Any
 
 from core.config.model import Model
 from core.errors import UserError, fail
 from core.families import hub
 from core.families.base import BaseModelFile, PredictionType
+from core.families.configs import (
+    SchedulerConfig,
+    TextEncoderConfig,
+    UNetConfig,
+    VaeConfig,
+    check_tokenizer,
+    damaged,
+    missing,
+    read_config,
+    read_json,
+)
 from core.families.header import PICKLE_SUFFIXES, Header, pickle_refused, read_header
 from core.families.kinds import VAE, kind_of
+from core.reading import Unreadable, read_bytes
 
 # Facts about SD 1.x single files: 64 latents of 8 pixels; three halvings in the UNet.
 _SD15_RESOLUTION = 512
@@ -137,9 +147,8 @@ def _file_prediction(path: Path, header: Header, zero_snr: bool) -> PredictionTy
     if said:
         return "v_prediction" if said in ("v", "v_prediction", "v-prediction") else "epsilon"
     try:
-        with path.with_suffix(".yaml").open(encoding="utf-8", errors="replace") as file:
-            settings = file.read(65536)
-    except OSError:
+        settings = read_bytes(path.with_suffix(".yaml"), 2**20).decode("utf-8", "replace")
+    except Unreadable:
         return "epsilon"
     told = re.search(r"""^\s*parameterization:\s*["']?v["']?\s*$""", settings, re.MULTILINE)
     return "v_prediction" if told else "epsilon"
@@ -153,16 +162,16 @@ def detect_folder(folder: Path) -> BaseModelFile:
     pipeline = str(read_json(index).get("_class_name", ""))
     if pipeline not in _KNOWN_PIPELINES:
         raise _other_family(folder, _PIPELINES.get(pipeline, f'a "{pipeline}" model'))
-    unet = read_json(folder / "unet" / "config.json")
-    vae = read_json(folder / "vae" / "config.json")
-    scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
-    read_json(folder / "text_encoder" / "config.json")
-    _check_unet(folder, unet)
+    _check_unet(folder)
+    unet = read_config(folder / "unet" / "config.json", UNetConfig)
+    vae = read_config(folder / "vae" / "config.json", VaeConfig)
+    scheduler = read_config(folder / "scheduler" / "scheduler_config.json", SchedulerConfig)
+    encoder = read_config(folder / "text_encoder" / "config.json", TextEncoderConfig)
     for part in _PARTS:
         for file in weight_files(folder / part):
             read_header(file)
-    _check_tokenizer(folder)
-    prediction = str(scheduler.get("prediction_type", "epsilon"))
+    check_tokenizer(folder / "tokenizer", encoder)
+    prediction = scheduler.prediction_type
     if prediction not in ("epsilon", "v_prediction"):
         raise fail(
             "base_other_family",
@@ -170,15 +179,15 @@ def detect_folder(folder: Path) -> BaseModelFile:
             "v_prediction.",
             file=str(folder),
         )
-    scale = 2 ** (len(_blocks(folder / "vae", vae)) - 1)
-    halvings = len(_blocks(folder / "unet", unet)) - 1
-    sample = unet.get("sample_size")
+    scale = 2 ** (len(vae.block_out_channels) - 1)
+    halvings = len(unet.block_out_channels) - 1
+    sample = unet.sample_size
     return BaseModelFile(
         path=folder,
         family="sd15",
         layout="diffusers",
         prediction_type="v_prediction" if prediction == "v_prediction" else "epsilon",
-        zero_terminal_snr=bool(scheduler.get("rescale_betas_zero_snr", False)),
+        zero_terminal_snr=scheduler.rescale_betas_zero_snr,
         default_resolution=sample * scale if isinstance(sample, int) else _SD15_RESOLUTION,
         # Latents that halve evenly all the way down meet their skip connections unpadded.
         bucket_step=scale * 2**halvings,
@@ -219,7 +228,7 @@ def vae_files(path: Path) -> tuple[list[Path], str, Path | None]:
         files = weight_files(folder)
         for file in files:
             read_header(file)
-        read_json(folder / "config.json")
+        read_config(folder / "config.json", VaeConfig)
         return files, "", folder / "config.json"
     names = read_header(path).shapes
     prefix = VAE if any(name.startswith(VAE) for name in names) else ""
@@ -254,10 +263,10 @@ def schedule_of(settings: Model, base: BaseModelFile) -> tuple[PredictionType, b
 def _shards(index: Path) -> list[Path]:
     names = read_json(index).get("weight_map")
     if not isinstance(names, dict) or not names:
-        raise _damaged(index)
+        raise damaged(index, "names no files")
     # A name with a folder in it could point anywhere on this computer.
     if any(Path(str(name)).name != name for name in names.values()):
-        raise _damaged(index)
+        raise damaged(index, "names files outside of its folder")
     files = [index.parent / name for name in sorted(set(names.values()))]
     for file in files:
         if not file.is_file():
@@ -265,17 +274,9 @@ def _shards(index: Path) -> list[Path]:
     return files
 
 
-def _check_tokenizer(folder: Path) -> None:
-    tokenizer = folder / "tokenizer"
-    if (tokenizer / "tokenizer.json").is_file():
-        return
-    for name in ("vocab.json", "merges.txt"):
-        if not (tokenizer / name).is_file():
-            raise missing(tokenizer / name)
-
-
-def _check_unet(folder: Path, unet: dict[str, Any]) -> None:
+def _check_unet(folder: Path) -> None:
     """Refuse UNets of other families, whatever the pipeline calls itself."""
+    unet = read_json(folder / "unet" / "config.json")
     channels = unet.get("in_channels", 4)
     if channels == 9:
         raise _other_family(folder, "an inpainting model (its UNet takes 9 channels)")
@@ -287,43 +288,6 @@ def _check_unet(folder: Path, unet: dict[str, Any]) -> None:
         raise _other_family(folder, "a Stable Diffusion XL model")
     if unet.get("cross_attention_dim") == 1024:
         raise _other_family(folder, "a Stable Diffusion 2 model")
-
-
-def _blocks(part: Path, config: dict[str, Any]) -> list[Any]:
-    blocks = config.get("block_out_channels")
-    if not isinstance(blocks, list) or not blocks:
-        raise _damaged(part / "config.json")
-    return blocks
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object. Raises UserError `base_incomplete` (absent) or `base_unreadable`."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        raise missing(path) from None
-    except (OSError, ValueError, RecursionError):
-        raise _damaged(path) from None
-    if not isinstance(data, dict):
-        raise _damaged(path)
-    return data
-
-
-def missing(path: Path) -> UserError:
-    """The complaint that a model folder lacks a file."""
-    return fail(
-        "base_incomplete",
-        f"The model folder lacks {path.parent.name}/{path.name}; download or copy it again.",
-        file=str(path),
-    )
-
-
-def _damaged(path: Path) -> UserError:
-    return fail(
-        "base_unreadable",
-        f"{path.parent.name}/{path.name} is damaged; download or copy the model again.",
-        file=str(path),
-    )
 
 
 def _no_index(folder: Path) -> UserError:

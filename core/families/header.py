@@ -1,43 +1,13 @@
-"""Reading a safetensors file's header, and telling what a file is that is none. Torch-free.
-
-Format: https://github.com/huggingface/safetensors (8 bytes little-endian length, JSON header,
-tensor data without gaps).
-"""
+"""Reading a safetensors file's header, and telling what a file is that is not one. Torch-free."""
 
 from __future__ import annotations
 
-import json
-import math
-import stat
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.errors import fail
+from core.errors import UserError, fail
+from core.reading import Unreadable, open_regular, read_safetensors_header
 
-# The reference implementation refuses longer headers.
-_LONGEST_HEADER = 100_000_000
-_BYTES = {
-    "BOOL": 1,
-    "U8": 1,
-    "I8": 1,
-    "F8_E4M3": 1,
-    "F8_E5M2": 1,
-    "F8_E8M0": 1,
-    "F8_E4M3FNUZ": 1,
-    "F8_E5M2FNUZ": 1,
-    "U16": 2,
-    "I16": 2,
-    "F16": 2,
-    "BF16": 2,
-    "U32": 4,
-    "I32": 4,
-    "F32": 4,
-    "U64": 8,
-    "I64": 8,
-    "F64": 8,
-    "C64": 8,
-}
 PICKLE_SUFFIXES = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
 
 
@@ -56,57 +26,24 @@ def read_header(path: Path) -> Header:
     shorter than its header says) or `base_unreadable`.
     """
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            # Opening a pipe would wait for somebody to write into it.
-            raise _unreadable(path, "is no file")
-        size = status.st_size
-        with path.open("rb") as file:
-            start = file.read(512)
-            _refuse_other_formats(path, start)
-            if len(start) < 8:
-                raise fail(
-                    "base_truncated",
-                    f"{path.name} holds only {size} bytes; download or copy it again.",
-                    file=str(path),
-                )
-            (length,) = struct.unpack("<Q", start[:8])
-            if length > _LONGEST_HEADER or start[8:9] != b"{":
-                raise _unreadable(path, "is not a safetensors file")
-            if 8 + length > size:
-                raise _truncated(path, 8 + length, size)
-            file.seek(8)
-            text = file.read(length)
-    except FileNotFoundError:
-        raise fail(
-            "base_not_found", f"{path} does not exist; choose another file.", file=str(path)
-        ) from None
+        with open_regular(path) as file:
+            _refuse_other_formats(path, file.read(512))
+        header = read_safetensors_header(path)
+    except Unreadable as error:
+        raise _complaint(path, error) from None
     except OSError as error:
         raise _unreadable(path, f"cannot be read ({error.strerror or error})") from None
-    header, end = _parse(path, text)
-    if 8 + length + end > size:
-        raise _truncated(path, 8 + length + end, size)
-    return header
+    shapes = {name: entry.shape for name, entry in header.tensors.items()}
+    return Header(shapes, dict(header.metadata))
 
 
-def _parse(path: Path, text: bytes) -> tuple[Header, int]:
-    """Header and the number of data bytes it claims."""
-    try:
-        raw = json.loads(text)
-        metadata = raw.pop("__metadata__", None) or {}
-        shapes: dict[str, tuple[int, ...]] = {}
-        end = 0
-        for name, info in raw.items():
-            shape = tuple(int(side) for side in info["shape"])
-            first, last = (int(offset) for offset in info["data_offsets"])
-            width = _BYTES.get(info["dtype"])
-            if first < 0 or (width is not None and last - first != width * math.prod(shape)):
-                raise ValueError(name)
-            shapes[name] = shape
-            end = max(end, last)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        raise _unreadable(path, "has a damaged header") from None
-    return Header(shapes, {str(k): str(v) for k, v in dict(metadata).items()}), end
+def _complaint(path: Path, error: Unreadable) -> UserError:
+    if error.why == "missing":
+        return fail("base_not_found", f"{path} {error}; choose another file.", file=str(path))
+    if error.why == "cut_off":
+        said = f"{path.name} {error}; download or copy it again."
+        return fail("base_truncated", said, file=str(path))
+    return _unreadable(path, str(error))
 
 
 def _refuse_other_formats(path: Path, start: bytes) -> None:
@@ -134,7 +71,7 @@ def _refuse_other_formats(path: Path, start: bytes) -> None:
         raise _unreadable(path, "is a GGUF file, which cannot be trained")
 
 
-def pickle_refused(path: Path) -> Exception:
+def pickle_refused(path: Path) -> UserError:
     """The refusal of a file in pickle format, which could run any program when loaded."""
     return fail(
         "base_pickle",
@@ -144,16 +81,7 @@ def pickle_refused(path: Path) -> Exception:
     )
 
 
-def _truncated(path: Path, expected: int, size: int) -> Exception:
-    return fail(
-        "base_truncated",
-        f"{path.name} is incomplete: it has {size:,} of {expected:,} bytes; download or copy it "
-        "again.",
-        file=str(path),
-    )
-
-
-def _unreadable(path: Path, what: str) -> Exception:
+def _unreadable(path: Path, what: str) -> UserError:
     return fail(
         "base_unreadable", f"{path.name} {what}; choose a .safetensors model.", file=str(path)
     )

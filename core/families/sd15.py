@@ -21,7 +21,8 @@ from PIL import Image
 from core.errors import fail
 from core.families import clip_text, ldm_keys
 from core.families.base import BaseModelFile, Conditioning, FamilyInfo, Frame, PredictionType
-from core.families.detect import read_json, vae_files, weight_files
+from core.families.configs import read_json
+from core.families.detect import vae_files, weight_files
 from core.families.diffusion import Diffusion, diffusion
 from core.families.kinds import CLIP, UNET, VAE
 from core.families.tiny import build_tiny_sd15

@@ -20,7 +20,8 @@ from core.data.statistics import Statistics, statistics_of
 from core.data.types import ConceptSummary, Item, Plan
 from core.errors import Problem, UserError, fail
 from core.families.base import BaseModelFile
-from core.families.detect import detect, read_json, schedule_of, vae_files
+from core.families.configs import read_json
+from core.families.detect import detect, schedule_of, vae_files
 from core.families.hub import is_hub_id
 from core.runs.estimates import TimeNeed, last_device, measured_speed, time_need
 from core.runs.findings import (

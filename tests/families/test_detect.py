@@ -79,7 +79,7 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     script = "import sys; from core.families.detect import detect; detect(sys.argv[1])"
     command = [sys.executable, "-c", script, str(tmp_path / "model.safetensors")]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert "model.safetensors is no file" in ended.stderr
+    assert "model.safetensors is a pipe, not a file" in ended.stderr
 
 
 @pytest.mark.parametrize(
@@ -404,3 +404,65 @@ def test_detecting_needs_no_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split("\n")[:2] == ["base_not_found", "[]"]
+
+
+SCHEDULER, VAE_FILE = "scheduler/scheduler_config.json", "vae/config.json"
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "value"),
+    [
+        (SCHEDULER, "num_train_timesteps", 0),
+        (SCHEDULER, "num_train_timesteps", 10**9),
+        (SCHEDULER, "num_train_timesteps", "1000"),
+        (SCHEDULER, "beta_start", -0.1),
+        (SCHEDULER, "beta_end", True),
+        (SCHEDULER, "beta_schedule", "squaredcos_cap_v2"),
+        (SCHEDULER, "trained_betas", [0.1, 0.2]),
+        (SCHEDULER, "rescale_betas_zero_snr", "no"),
+        (VAE_FILE, "scaling_factor", 0),
+        (VAE_FILE, "scaling_factor", "0.18"),
+        (VAE_FILE, "block_out_channels", [8] * 100_000),
+        (VAE_FILE, "norm_num_groups", 3),
+        ("unet/config.json", "layers_per_block", 100_000),
+        ("unet/config.json", "block_out_channels", []),
+        ("unet/config.json", "transformer_layers_per_block", [[10**6]]),
+        ("unet/config.json", "down_block_types", ["DownBlock2D"]),
+        ("text_encoder/config.json", "num_hidden_layers", 10**5),
+        ("text_encoder/config.json", "hidden_size", 33),
+    ],
+)
+def test_settings_that_no_model_has_are_refused_and_named(folder, name, setting, value):
+    change(folder / name, **{setting: value})
+    code, sentence = refusal(folder)
+    assert code == "base_unreadable" and name in sentence and setting in sentence
+    assert len(sentence) < 400
+
+
+def test_an_empty_scheduler_config_is_refused_and_not_trained_with_defaults(folder):
+    (folder / SCHEDULER).write_text("{}")
+    code, sentence = refusal(folder)
+    assert code == "base_unreadable" and "lacks num_train_timesteps" in sentence
+
+
+def test_tokens_beyond_the_text_encoders_vocabulary_are_refused(folder):
+    encoder = folder / "text_encoder" / "config.json"
+    known = json.loads(encoder.read_text())["vocab_size"]
+    change(encoder, vocab_size=known - 1)
+    code, sentence = refusal(folder)
+    assert code == "base_unexpected_weights" and f"the token {known - 1}" in sentence
+
+
+def test_a_tokenizer_longer_than_the_text_encoder_is_refused(folder):
+    settings = folder / "tokenizer" / "tokenizer_config.json"
+    change(settings, model_max_length=154)
+    assert refusal(folder)[0] == "base_unexpected_weights"
+    # What older folders hold for "unknown".
+    change(settings, model_max_length=1000000000000000019884624838656)
+    assert detect(str(folder)).family == "sd15"
+
+
+def test_numbers_of_thousands_of_digits_cost_no_time(folder):
+    (folder / SCHEDULER).write_text('{"num_train_timesteps": ' + "9" * 4000 + "}")
+    code, sentence = refusal(folder)
+    assert code == "base_unreadable" and len(sentence) < 400
