@@ -135,7 +135,10 @@ def make_editor(info: SettingInfo) -> QWidget:
     if info.type == "bool":
         editor = CheckField()
     elif info.type == "choice":
-        editor = ChoiceField([(c, schema(info.label_of(c))) for c in info.choices])
+        editor = ChoiceField(
+            [(c, schema(info.label_of(c))) for c in info.choices],
+            {choice: schema(text) for choice, text in info.helps.items()},
+        )
     elif info.type in ("int", "float"):
         number = NumberField(
             whole=info.type == "int",

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from app.forms import grouped
+from app.i18n import schema
 from app.state import SettingsState, same
 from app.tabs.settings_page import SettingsPage
 from app.widgets import numbers
 from app.widgets.proposal import Proposal
 from core.config.job import BY_PATH
+from core.optimizers import OPTIMIZERS
 
 RATE, OPTIMIZER = "training.learning_rate", "training.optimizer"
-USUAL_RATE, PRODIGY_RATE = 1e-4, 1.0
 # From here on the schema's rules refuse a rate for optimizers that don't find it themselves.
 TOO_HIGH = 0.1
 
@@ -34,13 +35,16 @@ class TrainingTab(SettingsPage):
     def _optimizer_chosen(self, optimizer: Any) -> None:
         rate = self.state.get(RATE)
         untouched = same(rate, BY_PATH[RATE].default) or same(rate, self.state.base_value(RATE))
-        if optimizer == "prodigy" and untouched and not same(rate, PRODIGY_RATE):
-            self.state.amend({RATE: PRODIGY_RATE})
+        kind = OPTIMIZERS[optimizer]
+        if kind.finds_rate and untouched and not same(rate, kind.usual_rate):
+            self.state.amend({RATE: kind.usual_rate})
             self.proposal.propose(
                 self.tr(
-                    "The learning rate is now 1: Prodigy finds the step size by itself and takes "
+                    "The learning rate is now %2: %1 finds the step size by itself and takes "
                     "this number as a factor."
-                ),
+                )
+                .replace("%1", schema(kind.title))
+                .replace("%2", numbers.show(kind.usual_rate)),
                 self.tr("Back to %1").replace("%1", numbers.show(rate)),
                 lambda: self.state.set(RATE, rate),
             )
@@ -50,21 +54,26 @@ class TrainingTab(SettingsPage):
             self._propose()
 
     def _propose(self) -> None:
-        rate, prodigy = self.state.get(RATE), self.state.get(OPTIMIZER) == "prodigy"
-        if prodigy and not same(rate, PRODIGY_RATE):
-            self.proposal.propose(
-                self.tr("Prodigy finds the step size by itself and needs 1 here."),
-                self.tr("Use 1"),
-                lambda: self.state.set(RATE, PRODIGY_RATE),
+        rate, kind = self.state.get(RATE), OPTIMIZERS.get(self.state.get(OPTIMIZER))
+        if kind is None:
+            self.proposal.hide()
+            return
+        usual = numbers.show(kind.usual_rate)
+        if kind.finds_rate and not same(rate, kind.usual_rate):
+            text = self.tr("%1 finds the step size by itself and needs %2 here.").replace(
+                "%1", schema(kind.title)
             )
-        elif not prodigy and isinstance(rate, float) and rate >= TOO_HIGH:
-            usual = numbers.show(USUAL_RATE)
+        elif not kind.finds_rate and isinstance(rate, float) and rate >= TOO_HIGH:
+            text = self.tr(
+                "%1 suits optimizers that find the step size by themselves; %2 is usual here."
+            ).replace("%1", numbers.show(rate))
+        else:
+            text = ""
+        if text:
             self.proposal.propose(
-                self.tr("%1 suits Prodigy only; %2 is usual for this optimizer.")
-                .replace("%1", numbers.show(rate))
-                .replace("%2", usual),
+                text.replace("%2", usual),
                 self.tr("Use %1").replace("%1", usual),
-                lambda: self.state.set(RATE, USUAL_RATE),
+                lambda: self.state.set(RATE, kind.usual_rate),
             )
         else:
             self.proposal.hide()

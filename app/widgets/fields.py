@@ -6,6 +6,7 @@ Ctrl+Z reaches the window, which undoes by settings.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from PySide6.QtCore import QEvent, QLocale, QObject, QSize, Qt, Signal
@@ -160,10 +161,14 @@ class ChoiceField(QComboBox):
 
     edited = Signal(object)
 
-    def __init__(self, choices: list[tuple[Any, str]]) -> None:
+    def __init__(
+        self, choices: list[tuple[Any, str]], helps: Mapping[Any, str] | None = None
+    ) -> None:
+        """helps: what is shown beside a choice while the pointer is on it."""
         super().__init__()
-        for value, label in choices:
+        for index, (value, label) in enumerate(choices):
             self.addItem(label, value)
+            self.setItemData(index, (helps or {}).get(value), Qt.ItemDataRole.ToolTipRole)
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         self.setMinimumWidth(theme.em(12))

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from core.config.words import tr
 from core.errors import Problem, UserError
+from core.words import tr
 
 Mode = Literal["skip", "append", "overwrite"]
 Device = Literal["auto", "cpu", "gpu"]

@@ -74,6 +74,8 @@ def show_schema(*, as_json: bool) -> int:
         say(f"{info.path}  ({', '.join(fact for fact in facts if fact)})", style="bold")
         default = info.empty if info.default in (None, "") else json.dumps(info.default)
         say(f"    {info.help} Default: {default or 'empty'}.")
+        for choice, text in info.helps.items():
+            say(f"    {choice}: {text}")
         for path, values in info.when.items():
             if isinstance(values, Above):
                 say(f"    Only when {path} is above {values.bound:g}.")

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from core.config.fields import Above, Settings, setting
-from core.config.words import tr
+from core.words import tr
 
 PromptSource = Literal[
     "caption_file", "metadata", "single_file", "filename", "folder_name", "fixed"

@@ -9,10 +9,11 @@ from __future__ import annotations
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Protocol, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError, core_schema
 
 Level = Literal["basic", "all"]
 Kind = Literal["", "folder", "file", "save_file", "model", "text", "prompt", "paragraph"]
@@ -28,7 +29,51 @@ class Above:
         return isinstance(value, int | float) and value > self.bound
 
 
-Condition = Mapping[str, tuple[Any, ...] | Above]
+class Named(Protocol):
+    """What an entry of a registry tells about itself: OPTIMIZERS, SCHEDULES and others."""
+
+    @property
+    def title(self) -> str: ...
+    @property
+    def help(self) -> str: ...
+
+
+@dataclass(frozen=True, eq=False)
+class OneOf:
+    """Annotation of a text that names an entry of a registry: `Annotated[str, OneOf(SCHEDULES)]`.
+
+    The registry is asked when a value is checked, so a new entry is a choice at once.
+    """
+
+    registry: Mapping[str, Named]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        return core_schema.no_info_after_validator_function(self._checked, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        return {**handler(schema), "enum": list(self.registry)}
+
+    def _checked(self, value: str) -> str:
+        if value not in self.registry:
+            raise PydanticCustomError("unknown_choice", "is not one of the choices")
+        return value
+
+
+class Using(list[str]):
+    """The values of a condition: every entry of a registry whose `uses` has `name`.
+
+    A list of them for JSON and for people; a later entry holds all the same.
+    """
+
+    def __init__(self, registry: Mapping[str, Any], name: str) -> None:
+        super().__init__(value for value, kind in registry.items() if name in kind.uses)
+        self._registry, self._name = registry, name
+
+    def __contains__(self, value: object) -> bool:
+        return any(v == value and self._name in kind.uses for v, kind in self._registry.items())
+
+
+Condition = Mapping[str, tuple[Any, ...] | Above | Using]
 
 
 class Settings(BaseModel):
@@ -92,6 +137,8 @@ def setting(
 class SettingInfo:
     """Everything that was declared about one setting.
 
+    helps: a text for each choice that has one, besides the setting's own.
+
     path: dotted, with `[]` for list items, such as `training.learning_rate` or
     `concepts[].prompt.source`. type: bool, int, float, str, `choice`, or `list`.
     optional: None is allowed. minimum/maximum with *_open True when the bound itself is not
@@ -112,6 +159,7 @@ class SettingInfo:
     optional: bool
     choices: tuple[Any, ...] = ()
     labels: Mapping[Any, str] = field(default_factory=dict)
+    helps: Mapping[Any, str] = field(default_factory=dict)
     empty: str = ""
     minimum: float | None = None
     minimum_open: bool = False
@@ -173,7 +221,13 @@ def _without_none(annotation: Any) -> tuple[Any, bool]:
 def _describe(path: str, info: FieldInfo, inner: Any, optional: bool) -> SettingInfo:
     declared = _declared(info) or {}
     choices: tuple[Any, ...] = ()
-    if get_origin(inner) is Literal:
+    labels, helps = dict(declared["labels"]), dict[Any, str]()
+    one_of = next((m for m in info.metadata if isinstance(m, OneOf)), None)
+    if one_of is not None:
+        kind_of_value, choices = "choice", tuple(one_of.registry)
+        labels |= {name: kind.title for name, kind in one_of.registry.items()}
+        helps = {name: kind.help for name, kind in one_of.registry.items()}
+    elif get_origin(inner) is Literal:
         kind_of_value, choices = "choice", get_args(inner)
     elif get_origin(inner) is list:
         kind_of_value = "list"
@@ -206,7 +260,8 @@ def _describe(path: str, info: FieldInfo, inner: Any, optional: bool) -> Setting
         kind=declared["kind"],
         optional=optional,
         choices=choices,
-        labels=declared["labels"],
+        labels=labels,
+        helps=helps,
         empty=declared["empty"],
         **bounds,
     )

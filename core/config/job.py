@@ -16,8 +16,9 @@ from core.config.model import Model
 from core.config.rules import concept_problems, path_problems
 from core.config.sampling import Sampling
 from core.config.training import Checkpoints, Training
-from core.config.words import tr
 from core.errors import Problem, UserError
+from core.optimizers import OPTIMIZERS
+from core.words import tr
 
 FORMAT_VERSION = 1
 
@@ -205,23 +206,24 @@ def _expectation(info: SettingInfo) -> str:
 
 
 def _learning_rate_problems(training: Training) -> Iterator[Problem]:
-    if training.optimizer == "prodigy" and training.learning_rate != 1.0:
+    kind = OPTIMIZERS[training.optimizer]
+    if kind.finds_rate and training.learning_rate != 1.0:
         yield Problem(
             code="prodigy_learning_rate",
             severity="warning" if 0.1 <= training.learning_rate <= 10 else "error",
             title=(
-                f"Prodigy finds the learning rate by itself and needs 1 here, not "
+                f"{kind.title} finds the learning rate by itself and needs 1 here, not "
                 f"{training.learning_rate:g}."
             ),
             hint="Set the learning rate to 1.",
             setting="training.learning_rate",
         )
-    if training.optimizer != "prodigy" and training.learning_rate >= 0.1:
+    if not kind.finds_rate and training.learning_rate >= 0.1:
         yield Problem(
             code="learning_rate_high",
             title=(
                 f"A learning rate of {training.learning_rate:g} destroys a LoRA with this "
-                f"optimizer; 1e-4 is usual."
+                f"optimizer; {kind.usual_rate:g} is usual."
             ),
             setting="training.learning_rate",
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from core.config.fields import Settings, setting
-from core.config.words import tr
+from core.words import tr
 
 Targets = Literal["attention", "attention_ff", "all"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from core.config.fields import Settings, setting
-from core.config.words import tr
+from core.words import tr
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 DTYPE_LABELS = {

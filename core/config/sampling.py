@@ -6,8 +6,8 @@ from pydantic import Field
 
 from core.config.fields import Settings, setting
 from core.config.training import UNIT_LABELS, Unit
-from core.config.words import tr
 from core.sampling.genspec import GenSpec
+from core.words import tr
 
 SAMPLES = tr("Samples")
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from core.config.fields import Settings, setting
+from core.config.fields import OneOf, Settings, Using, setting
 from core.config.model import DTYPE_LABELS, Dtype
-from core.config.words import tr
+from core.optimizers import OPTIMIZERS
+from core.schedules import SCHEDULES
+from core.words import tr
 
-Optimizer = Literal["adamw", "adamw_8bit", "prodigy"]
 Unit = Literal["step", "epoch", "minute", "never"]
 UNIT_LABELS = {
     "step": tr("steps"),
@@ -22,8 +23,7 @@ UNIT_LABELS = {
 DURATION, OPTIMIZER, MEMORY = tr("Duration"), tr("Optimizer"), tr("Memory and precision")
 NOISE, LOSS, EMA = tr("Noise"), tr("Loss"), tr("Averaging (EMA)")
 CHECKPOINTS, VALIDATION = tr("Checkpoints"), tr("Validation")
-_ADAM = {"training.optimizer": ("adamw", "adamw_8bit")}
-_PRODIGY = {"training.optimizer": ("prodigy",)}
+_PRODIGY = {"training.optimizer": Using(OPTIMIZERS, "prodigy")}
 
 
 class Prodigy(Settings):
@@ -301,16 +301,12 @@ class Training(Settings):
         ge=0,
         le=2**63 - 1,
     )
-    optimizer: Optimizer = setting(
+    optimizer: Annotated[str, OneOf(OPTIMIZERS)] = setting(
         "adamw",
         title=tr("Optimizer"),
-        help=tr(
-            "AdamW is the dependable one; its 8-bit form needs less GPU memory; Prodigy finds the "
-            "learning rate by itself."
-        ),
+        help=tr("The method that turns what a batch teaches into a change of the LoRA."),
         level="basic",
         group=OPTIMIZER,
-        labels={"adamw": "AdamW", "adamw_8bit": "AdamW 8-bit", "prodigy": "Prodigy"},
     )
     learning_rate: float = setting(
         1e-4,
@@ -329,15 +325,14 @@ class Training(Settings):
         gt=0,
         le=10,
         empty=tr("same as above"),
-        when={"lora.text_encoder": (True,), "training.optimizer": ("adamw", "adamw_8bit")},
+        when={"lora.text_encoder": (True,), "training.optimizer": Using(OPTIMIZERS, "own_rates")},
     )
-    scheduler: Literal["constant", "linear", "cosine"] = setting(
+    scheduler: Annotated[str, OneOf(SCHEDULES)] = setting(
         "cosine",
         title=tr("Learning rate over time"),
-        help=tr("Stays, falls in a line, or falls along a cosine, to zero at the last step."),
+        help=tr("How the learning rate changes from the warm-up to the last step."),
         level="basic",
         group=OPTIMIZER,
-        labels={"constant": tr("Constant"), "linear": tr("Linear"), "cosine": tr("Cosine")},
     )
     warmup_steps: int = setting(
         0,
@@ -355,6 +350,7 @@ class Training(Settings):
         group=OPTIMIZER,
         ge=0,
         lt=1,
+        when={"training.optimizer": Using(OPTIMIZERS, "beta1")},
     )
     beta2: float = setting(
         0.999,
@@ -363,6 +359,7 @@ class Training(Settings):
         group=OPTIMIZER,
         ge=0,
         lt=1,
+        when={"training.optimizer": Using(OPTIMIZERS, "beta2")},
     )
     eps: float = setting(
         1e-8,
@@ -371,6 +368,7 @@ class Training(Settings):
         group=OPTIMIZER,
         gt=0,
         le=1,
+        when={"training.optimizer": Using(OPTIMIZERS, "eps")},
     )
     weight_decay: float = setting(
         0.01,
@@ -379,6 +377,7 @@ class Training(Settings):
         group=OPTIMIZER,
         ge=0,
         le=10,
+        when={"training.optimizer": Using(OPTIMIZERS, "weight_decay")},
     )
     prodigy: Prodigy = Field(default_factory=Prodigy)
     max_grad_norm: float | None = setting(

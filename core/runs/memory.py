@@ -44,6 +44,7 @@ from core.data.types import Bucket, Plan
 from core.errors import UserError
 from core.families.base import BaseModelFile
 from core.families.unet_targets import ATTENTION
+from core.optimizers import OPTIMIZERS
 from core.runs.layers import (
     BYTES,
     Layer,
@@ -54,8 +55,6 @@ from core.runs.layers import (
     tokens_of,
 )
 
-# Moments of the optimizer per LoRA weight, each float32 like the weight itself.
-MOMENTS = {"adamw": 2.0, "adamw_8bit": 0.5, "prodigy": 4.0}
 _CPU_REST, _GPU_REST = 610_000_000, 900_000_000
 _MOST_LATENTS, _MOST_TEXTS = 2**30, 2**29
 _IN_FLIGHT = 1.1
@@ -106,7 +105,7 @@ def memory_need(job: Job, base: BaseModelFile, plan: Plan, on_gpu: bool) -> Memo
     stored = calculated if job.model.dtype == "auto" else BYTES[job.model.dtype]
     kept = ("unet", "text") if on_gpu and not _encodes_at_steps(job) else ("unet", "text", "vae")
     weights = sum(math.prod(one.shape) for one in layers if one.component in kept) * stored
-    copies = 2 + MOMENTS[training.optimizer] + training.ema.enabled
+    copies = 2 + OPTIMIZERS[training.optimizer].moments + training.ema.enabled
     rest, shape = _GPU_REST if on_gpu else _CPU_REST, encoded_shape(layers)
     if not on_gpu:
         latents = latent_cache_bytes(plan, job, shape.channels, shape.scale)

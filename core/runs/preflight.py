@@ -23,6 +23,7 @@ from core.families.base import BaseModelFile
 from core.families.configs import read_json
 from core.families.detect import detect, schedule_of, vae_files
 from core.families.hub import is_hub_id
+from core.optimizers import OPTIMIZERS
 from core.runs.estimates import TimeNeed, last_device, measured_speed, time_need
 from core.runs.findings import (
     caption_problems,
@@ -40,7 +41,7 @@ from core.runs.layers import (
     lora_weights,
     tokens_of,
 )
-from core.runs.memory import MOMENTS, MemoryNeed, gpu_driver_here, memory_need
+from core.runs.memory import MemoryNeed, gpu_driver_here, memory_need
 from core.runs.units import human_size
 
 __all__ = ["DiskNeed", "Preflight", "disk_need", "human_size", "lora_weights", "preflight"]
@@ -311,7 +312,7 @@ def disk_need(job: Job, base: BaseModelFile, plan: Plan) -> DiskNeed:
     weights = lora_weights(job, base)
     checkpoints = _how_often(job.checkpoints.every, job.checkpoints.every_unit, plan)
     lora = weights * BYTES[job.checkpoints.dtype]
-    copies = 1 + MOMENTS[job.training.optimizer] + job.training.ema.enabled
+    copies = 1 + OPTIMIZERS[job.training.optimizer].moments + job.training.ema.enabled
     states = int(weights * 4 * copies * min(job.checkpoints.keep_states, max(checkpoints, 1)))
     side = job.training.resolution
     pixels = sum(

@@ -1,4 +1,4 @@
-"""The optimizers, each built from the settings; libraries that are rare are imported late."""
+"""The run's optimizer: its parameter groups and rates, and what a pause moves of it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from core.config.training import Training
-from core.errors import fail
 from core.lora.inject import Adapter
+from core.optimizers import OPTIMIZERS
 
 
 def build_optimizer(adapter: Adapter, settings: Training) -> torch.optim.Optimizer:
@@ -27,65 +27,15 @@ def build_optimizer(adapter: Adapter, settings: Training) -> torch.optim.Optimiz
         }
         for component in adapter.components()
     ]
-    match settings.optimizer:
-        case "adamw":
-            return torch.optim.AdamW(groups, **_adam_options(settings))
-        case "adamw_8bit":
-            return _adamw_8bit(groups, settings)
-        case "prodigy":
-            return _prodigy(groups, settings)
+    return OPTIMIZERS[settings.optimizer].build(groups, settings)
 
 
 def _base_rate(component: str, settings: Training) -> float:
     own = settings.text_encoder_learning_rate
-    if component.startswith("text_encoder") and own and settings.optimizer != "prodigy":
+    finds_rate = OPTIMIZERS[settings.optimizer].finds_rate
+    if component.startswith("text_encoder") and own and not finds_rate:
         return own
     return settings.learning_rate
-
-
-def _adam_options(settings: Training) -> dict[str, Any]:
-    return {
-        "lr": settings.learning_rate,
-        "betas": (settings.beta1, settings.beta2),
-        "eps": settings.eps,
-        "weight_decay": settings.weight_decay,
-    }
-
-
-def _adamw_8bit(groups: list[dict[str, Any]], settings: Training) -> torch.optim.Optimizer:
-    """AdamW with 8-bit state (arXiv 2110.02861)."""
-    try:
-        from bitsandbytes.optim import AdamW8bit
-    except (ImportError, OSError, RuntimeError) as error:
-        raise fail(
-            "optimizer_unavailable",
-            "AdamW 8-bit does not work on this computer; choose AdamW instead.",
-            detail=str(error).splitlines()[0],
-            setting="training.optimizer",
-        ) from error
-    return AdamW8bit(groups, **_adam_options(settings))
-
-
-def _prodigy(groups: list[dict[str, Any]], settings: Training) -> torch.optim.Optimizer:
-    """Prodigy (arXiv 2306.06101). All groups share one rate: it estimates one step size for all."""
-    try:
-        from prodigyopt import Prodigy
-    except ImportError as error:
-        raise fail(
-            "optimizer_unavailable",
-            "Prodigy is not installed; choose AdamW or install the package prodigyopt.",
-            setting="training.optimizer",
-        ) from error
-    own = settings.prodigy
-    return Prodigy(
-        groups,
-        **_adam_options(settings),
-        decouple=True,
-        use_bias_correction=own.use_bias_correction,
-        safeguard_warmup=own.safeguard_warmup,
-        d0=own.d0,
-        d_coef=own.d_coef,
-    )
 
 
 def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:

@@ -26,6 +26,7 @@ from core.hardware import free_memory, is_out_of_memory
 from core.lora.inject import set_training
 from core.randomness import seed_of
 from core.runs.folder import RunFolder, step_of
+from core.schedules import rate_factor
 from core.training import checkpoint, objective
 from core.training.control import Control, Emit
 from core.training.device import memory_in_use
@@ -41,7 +42,6 @@ from core.training.optimizers import (
 from core.training.pictures import Loaded
 from core.training.samples import draw_samples, samples_missing
 from core.training.saving import hand_out, save_checkpoint, take_up
-from core.training.schedules import rate_factor
 from core.training.session import Session, open_session
 from core.training.triggers import Trigger
 from core.training.validation import measure, validation_wanted, was_measured

@@ -11,9 +11,9 @@ import torch
 from core.config.training import Loss, Timesteps
 from core.families.diffusion import Diffusion
 from core.randomness import generator, seed_of
+from core.schedules import rate_factor
 from core.training import objective
 from core.training.optimizers import park_state, unpark_state
-from core.training.schedules import rate_factor
 from core.training.session import SmoothedLoss
 from core.training.triggers import Trigger
 
