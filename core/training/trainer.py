@@ -40,6 +40,7 @@ from core.training.optimizers import (
     unpark_state,
 )
 from core.training.pictures import Loaded
+from core.training.processes import another_ended, came_from_another
 from core.training.samples import draw_samples, samples_missing
 from core.training.saving import hand_out, save_checkpoint, take_up
 from core.training.session import Session, open_session
@@ -98,10 +99,11 @@ def train(
 
 def _train(session: Session, resumed: bool) -> Outcome:
     status: protocol.Status = "finished"
+    run, accelerator = session.run, session.compute.accelerator
     try:
         blocks = session.model.components.values()
         # Several processes must agree on when to stop, so there a stop waits for the step's end.
-        alone = session.compute.accelerator.num_processes == 1
+        alone = accelerator.num_processes == 1
         with interruptible(blocks, session.control.check_stop) if alone else nullcontext():
             _run_steps(session, resumed)
     except Stopped:
@@ -111,10 +113,15 @@ def _train(session: Session, resumed: bool) -> Outcome:
             save_checkpoint(session)
     except OSError:
         raise  # a full or broken disk takes no checkpoint either
-    except Exception:
+    except Exception as error:
         _keep_what_is_there(session)
-        raise
-    return Outcome(status, session.step, _lora_of(session.run), hand_out(session))
+        if alone or not came_from_another(error):
+            raise
+        raise another_ended(run, session.saved_step) from error
+    if not alone:
+        number, count = accelerator.process_index + 1, accelerator.num_processes
+        log.info("Process %d of %d ends at step %d.", number, count, session.step)
+    return Outcome(status, session.step, _lora_of(run), hand_out(session))
 
 
 def _keep_what_is_there(session: Session) -> None:

@@ -102,6 +102,49 @@ def with_everything(job: Any, folder: Path) -> Any:
     return job
 
 
+def two_processes(run: RunFolder) -> list[str]:
+    """The command that trains a run in two processes, as the README has it."""
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    return [sys.executable, *launch, "-m", "core.worker", str(run.path), "--no-stdin"]
+
+
+def events_of(run: RunFolder) -> list[Any]:
+    if not run.events_file.exists():
+        return []
+    return [json.loads(line) for line in run.events_file.read_text().splitlines()]
+
+
+def test_a_killed_process_is_told_in_words_and_costs_no_step(make_job, tmp_path: Path) -> None:
+    import psutil
+
+    job = make_job(training__max_steps=100_000, lora__text_encoder=False)
+    run = create(job, tmp_path, tmp_path / "two")
+    process = subprocess.Popen(
+        two_processes(run),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environment(ACCELERATE_USE_CPU="true"),
+    )
+    try:
+        deadline = time.monotonic() + 200
+        while not any(e["type"] == "step" and e["step"] >= 2 for e in events_of(run)):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.2)
+        workers = psutil.Process(process.pid).children(recursive=True)
+        follower = next(w for w in workers if w.environ().get("RANK") == "1")
+        follower.kill()
+        assert process.wait(120) != 0
+    finally:
+        for one in [*psutil.Process().children(recursive=True)]:
+            one.kill()
+    problem = next(e for e in events_of(run) if e["type"] == "problem")
+    assert problem["code"] == "process_ended"
+    saved = [e["step"] for e in events_of(run) if e["type"] == "checkpoint"]
+    assert problem["title"].endswith(f"ended; resume from step {saved[-1]}.")
+    assert run.checkpoint(saved[-1]).is_dir()
+    assert events_of(run)[-1]["status"] == "failed"
+
+
 @pytest.mark.parametrize("everything", [False, True])
 def test_two_processes_give_what_one_gives(
     make_job, run_trainer, tmp_path: Path, everything: bool
@@ -117,27 +160,20 @@ def test_two_processes_give_what_one_gives(
         job = with_everything(job, tmp_path / "masked")
     alone = run_trainer(job)
     run = create(job, tmp_path, tmp_path / "two")
-    command = [
-        "-m",
-        "accelerate.commands.launch",
-        "--cpu",
-        "--num_processes",
-        "2",
-        "--num_machines",
-        "1",
-    ]
-    command += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
     process = subprocess.run(
-        [sys.executable, *command, "-m", "core.worker", str(run.path), "--no-stdin"],
+        two_processes(run),
         capture_output=True,
         text=True,
-        env=environment(),
+        env=environment(ACCELERATE_USE_CPU="true"),
         timeout=300,
         check=False,
     )
     log = run.log_file.read_text(encoding="utf-8") if run.log_file.exists() else ""
     assert process.returncode == 0, process.stderr[-2000:] + log[-2000:]
-    events = [json.loads(line) for line in run.events_file.read_text().splitlines()]
+    # A lone run would give the same numbers, so each of the two must tell that it was there.
+    assert "Process 1 of 2 ends at step 4." in log
+    assert "Process 2 of 2 ends at step 4." in (run.path / "log-1.txt").read_text(encoding="utf-8")
+    events = events_of(run)
     steps = [e for e in events if e["type"] == "step"]
     assert [e["step"] for e in steps] == [1, 2, 3, 4]
     assert [e["loss"] for e in steps] == pytest.approx([s.loss for s in alone.of("step")], rel=1e-4)
