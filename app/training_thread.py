@@ -87,17 +87,21 @@ class TrainingThread(QThread):
         runs: Path | None = None,
         launch: bool = False,
         resume: str = "",
+        accept_changes: bool = False,
         limits: Limits | None = None,
         parent: QObject | None = None,
     ) -> None:
         """Three uses: a new run (`job` and `runs`), a started or resumed one (`run` and `launch`,
-        with the checkpoint's name or `latest` in `resume`), a followed one (`run` alone)."""
+        with the checkpoint's name or `latest` in `resume`), a followed one (`run` alone).
+
+        accept_changes: resume although another model or optimizer has taken the place of the
+        run's."""
         super().__init__(parent)
         self.setObjectName("training")
         self._run = RunFolder(run) if run else None
         self._job, self._runs = job, runs
         self._launch = launch or job is not None
-        self._resume = resume
+        self._resume, self._accept_changes = resume, accept_changes
         self._limits = limits or Limits()
         self._process: WorkerProcess | None = None
         self._wake = threading.Event()
@@ -184,7 +188,7 @@ class TrainingThread(QThread):
 
     def _start_process(self, run: RunFolder) -> WorkerProcess:
         try:
-            return WorkerProcess(run, self._resume or None)
+            return WorkerProcess(run, self._resume or None, accept_changes=self._accept_changes)
         except OSError as error:
             raise fail(
                 "worker_not_started",

@@ -18,9 +18,13 @@ from core.worker import protocol
 
 @dataclass(frozen=True)
 class Offers:
-    """What the panel can do; resume is None while something runs."""
+    """What the panel can do; resume and accept are None while something runs.
+
+    accept: resume with a changed model or optimizer, as the run refused to by itself.
+    """
 
     resume: Callable[[], object] | None
+    accept: Callable[[], object] | None
     kill: Callable[[], object]
     wait: Callable[[], object]
     log: Callable[[], object]
@@ -114,11 +118,25 @@ def _failed(session: Session, offers: Offers) -> Outcome:
         title = tr("The training failed; its log says why.")
         actions = [*_resume(session, offers), _log(offers)]
         return Outcome("error", title, _kept(session), [], actions, ("failed",))
+    changed = [p for p in problems if p.code in protocol.NEEDS_CONSENT]
+    if changed:
+        return _changed(changed, offers)
     first = problems[-1]
     detail = " ".join(part for part in (first.detail, first.hint) if part)
     actions = [_setting(first.setting, offers)] if first.setting else []
     actions += [*_resume(session, offers), _log(offers)]
     return Outcome("error", first.title, detail, [], actions, ("failed", first.title))
+
+
+def _changed(problems: list[protocol.ProblemEvent], offers: Offers) -> Outcome:
+    """A resume that waits for somebody to say that the change is meant."""
+    first, *rest = problems
+    detail = "\n".join([first.hint, *(f"{p.title} {p.hint}" for p in rest)])
+    actions = []
+    if offers.accept is not None:
+        actions.append(Action(tr("Accept the change and go on"), offers.accept, "play"))
+    actions += [_setting(first.setting, offers), _log(offers)]
+    return Outcome("error", first.title, detail, [], actions, ("changed", first.title))
 
 
 def _kept(session: Session) -> str:

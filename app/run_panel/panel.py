@@ -182,12 +182,23 @@ class RunPanel(QWidget):
         if not self.is_running():
             self._begin(Session(job=job, runs=self.runs_dir, limits=self.limits, parent=self))
 
-    def resume(self, run: Path, checkpoint: str = "latest") -> None:
-        """Go on with a run from a checkpoint; nothing happens while another one runs."""
+    def resume(
+        self, run: Path, checkpoint: str = "latest", *, accept_changes: bool = False
+    ) -> None:
+        """Go on with a run from a checkpoint; nothing happens while another one runs.
+
+        accept_changes: also where another model or optimizer has taken the place of the run's.
+        """
         if not self.is_running():
-            self._begin(
-                Session(run, launch=True, resume=checkpoint, limits=self.limits, parent=self)
+            session = Session(
+                run,
+                launch=True,
+                resume=checkpoint,
+                accept_changes=accept_changes,
+                limits=self.limits,
+                parent=self,
             )
+            self._begin(session)
 
     def attach(self, run: Path | str) -> None:
         """Show a run: follow it while a worker is busy with it, else replay what it left."""
@@ -377,8 +388,13 @@ class RunPanel(QWidget):
             if session.folder is not None:
                 self.resume(session.folder)
 
+        def accept() -> None:
+            if session.folder is not None:
+                self.resume(session.folder, session.resumed_from(), accept_changes=True)
+
         return Offers(
             resume=None if self.is_running() else resume,
+            accept=None if self.is_running() else accept,
             kill=session.kill,
             wait=self._wave_off,
             log=lambda: self.show_page(LOG),

@@ -37,6 +37,7 @@ class Session(QObject):
         runs: Path | None = None,
         launch: bool = False,
         resume: str = "",
+        accept_changes: bool = False,
         limits: Limits | None = None,
         parent: QObject | None = None,
     ) -> None:
@@ -55,7 +56,13 @@ class Session(QObject):
         self.silent_for = 0.0
         self.overdue = False
         self.worker = TrainingThread(
-            run, job=job, runs=runs, launch=launch, resume=resume, limits=limits
+            run,
+            job=job,
+            runs=runs,
+            launch=launch,
+            resume=resume,
+            accept_changes=accept_changes,
+            limits=limits,
         )
         # Without a parent: a thread must not be destroyed while it runs. When the panel goes
         # without closing its sessions, the thread ends by itself.
@@ -92,6 +99,10 @@ class Session(QObject):
         self.overdue, self.silent_for = False, 0.0
         self.worker.kill()
         self.changed.emit()
+
+    def resumed_from(self) -> str:
+        """The checkpoint that its last worker was to go on from, or `latest`."""
+        return (self.view.hello and self.view.hello.resumed_from) or "latest"
 
     def close(self) -> None:
         """End the thread; the worker, if there is one, goes on."""

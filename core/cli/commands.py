@@ -125,12 +125,20 @@ def resume(
     checkpoint: Annotated[
         str, typer.Option(metavar="NAME", help="A checkpoint such as step-000100.")
     ] = "latest",
+    accept_changes: Annotated[
+        bool,
+        typer.Option(
+            "--accept-changes",
+            help="Go on although the base model, its VAE or text encoder, or the optimizer has "
+            "changed since the run began.",
+        ),
+    ] = False,
     json: JsonEvents = False,
 ) -> int:
     """Go on with a run that was stopped, or whose process died."""
     from core.cli.run import resume_run
 
-    return resume_run(run_dir, checkpoint, as_json=json)
+    return resume_run(run_dir, checkpoint, accept_changes=accept_changes, as_json=json)
 
 
 @app.command()

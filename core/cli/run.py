@@ -30,10 +30,14 @@ _ONE_WISH_SECONDS = 0.25
 
 @dataclass(frozen=True)
 class Ended:
-    """How a worker ended: the exit code to give, and its last word if there was one."""
+    """How a worker ended: the exit code to give, and its last word if there was one.
+
+    needs_consent: it refused to go on with what has changed, and would with --accept-changes.
+    """
 
     code: int
     done: protocol.Done | None
+    needs_consent: bool = False
 
 
 def train_target(
@@ -74,7 +78,9 @@ def with_absolute_output(job: Job) -> Job:
     return copy
 
 
-def resume_run(run_dir: Path, checkpoint: str, *, as_json: bool) -> int:
+def resume_run(
+    run_dir: Path, checkpoint: str, *, accept_changes: bool = False, as_json: bool
+) -> int:
     """Go on with a run; returns the exit code. Raises UserError when that is impossible."""
     run = RunFolder(user_path(run_dir).absolute())
     run.read_job()
@@ -91,13 +97,15 @@ def resume_run(run_dir: Path, checkpoint: str, *, as_json: bool) -> int:
             console=messages() if as_json else None,
         )
         return DONE
-    ended = follow(run, checkpoint, as_json)
+    ended = follow(run, checkpoint, as_json, accept_changes)
     if not as_json:
         tell_end(run, ended)
     return ended.code
 
 
-def follow(run: RunFolder, resume: str | None, as_json: bool) -> Ended:
+def follow(
+    run: RunFolder, resume: str | None, as_json: bool, accept_changes: bool = False
+) -> Ended:
     """Start a worker on `run` and show its events until it ends.
 
     The first Ctrl-C (or SIGTERM) stops it with a checkpoint, the second ends it at once. It runs
@@ -105,13 +113,13 @@ def follow(run: RunFolder, resume: str | None, as_json: bool) -> Ended:
     """
     shown = reporter(as_json)
     try:
-        worker = WorkerProcess(run, resume)
+        worker = WorkerProcess(run, resume, accept_changes=accept_changes)
     except OSError as error:
         shown.close()
         raise fail("worker_not_started", f"The training process cannot start: {error}.") from error
     try:
         with _stopping(worker, shown) as asked:
-            done = _show(worker, shown)
+            done, needs_consent = _show(worker, shown)
     finally:
         shown.close()
     code = worker.wait(10.0)
@@ -119,17 +127,18 @@ def follow(run: RunFolder, resume: str | None, as_json: bool) -> Ended:
         worker.kill()
     if done is not None:
         codes = {"finished": DONE, "stopped": STOPPED, "failed": code or FAILED}
-        return Ended(codes[done.status], done)
+        return Ended(codes[done.status], done, needs_consent)
     if len(asked) > 1:
         return Ended(STOPPED, None)
     print_problems([why_it_died(run, worker.poll(), worker.printed())])
     return Ended(FAILED, None)
 
 
-def _show(worker: WorkerProcess, shown: Reporter) -> protocol.Done | None:
-    """Pass events on until the worker's end; returns its last word."""
+def _show(worker: WorkerProcess, shown: Reporter) -> tuple[protocol.Done | None, bool]:
+    """Pass events on until the worker's end; returns its last word, and whether it asks for
+    consent to what has changed."""
     done: protocol.Done | None = None
-    silent = False
+    silent = needs_consent = False
     while not worker.ended:
         event = worker.get(0.2)
         if event is None:
@@ -141,7 +150,9 @@ def _show(worker: WorkerProcess, shown: Reporter) -> protocol.Done | None:
         shown.take(event)
         if isinstance(event, protocol.Done):
             done = event
-    return done
+        elif isinstance(event, protocol.ProblemEvent):
+            needs_consent |= event.code in protocol.NEEDS_CONSENT
+    return done, needs_consent
 
 
 @contextmanager
@@ -183,5 +194,7 @@ def tell_end(run: RunFolder, ended: Ended) -> None:
     samples = run.path / "samples"
     if samples.is_dir():
         say(f"Samples: {samples}")
-    if ended.code in (FAILED, STOPPED):
+    if ended.needs_consent:
+        say(f'Go on all the same with: limner resume "{run.path}" --accept-changes')
+    elif ended.code in (FAILED, STOPPED):
         say(f'Resume with: limner resume "{run.path}"')

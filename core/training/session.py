@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,7 +28,7 @@ from core.training.device import Compute, choose_compute, limit_threads
 from core.training.ema import Ema
 from core.training.optimizers import build_optimizer
 from core.training.pictures import Pictures
-from core.training.sources import Reading, Sources, changes
+from core.training.sources import Reading, begun_again, other_pictures, settle
 from core.training.triggers import Trigger
 from core.worker import protocol
 
@@ -152,26 +153,28 @@ class Session:
                 "smoothed": [self.smoothed.value, self.smoothed.count],
                 "ema_updates": self.ema.updates if self.ema else 0,
                 "scaler": scaler.state_dict() if scaler is not None else None,
-                "sources": self.sources().as_dict(),
+                "sources": self.reading.sources().as_dict(),
             },
         )
 
-    def sources(self) -> Sources:
-        """What the run is made from, as the files are now."""
-        return self.reading.sources(self.job, self.plan)
+    def restore(self, state: TrainingState) -> None:
+        """Go on from a checkpoint's state, after naming the pictures that have changed since.
 
-    def restore(self, state: TrainingState, accept_models: bool = False) -> None:
-        """Go on from a checkpoint's state, after naming what has changed since.
-
-        Raises UserError when it is of another job, or of another model unless `accept_models`.
+        An optimizer or average that the state does not fit, as was accepted when the session was
+        opened, begins again. Raises UserError when the state is of another job.
         """
-        for problem in changes(state.trainer.get("sources", {}), self.sources(), accept_models):
+        before = state.trainer.get("sources", {})
+        for problem in other_pictures(before, self.reading.sources()):
             self.emit(warning_of(problem))
+        again = begun_again(before, self.job)
         try:
             self.adapter.load_weights(state.weights)
             if self.ema:
-                self.ema.load(state.ema, state.trainer["ema_updates"])
-            self.optimizer.load_state_dict(state.optimizer)
+                kept = "training.ema.enabled" not in again
+                average = state.ema if kept else state.weights
+                self.ema.load(average, state.trainer["ema_updates"] if kept else 0)
+            if "training.optimizer" not in again:
+                self.optimizer.load_state_dict(state.optimizer)
         except (ValueError, KeyError, RuntimeError) as error:
             raise fail(
                 "checkpoint_foreign",
@@ -189,9 +192,18 @@ class Session:
         self.smoothed = SmoothedLoss(*state.trainer["smoothed"])
 
 
-def open_session(job: Job, run: RunFolder, emit: Emit, control: Control) -> Session:
+def open_session(
+    job: Job,
+    run: RunFolder,
+    emit: Emit,
+    control: Control,
+    before: Mapping[str, Any] | None = None,
+    accept_changes: bool = False,
+) -> Session:
     """Load the model, look at the pictures, fill the caches and add the LoRA.
 
+    before: what the run was made from (Sources.as_dict) where it is resumed. Settings and models
+    that have changed since are named, and refused where they do not fit, unless `accept_changes`.
     Raises UserError for everything that a user can mend, Stopped when asked to stop.
     """
     emit(protocol.Phase(name="loading", text="Looking at the base model"))
@@ -201,6 +213,9 @@ def open_session(job: Job, run: RunFolder, emit: Emit, control: Control) -> Sess
     compute = choose_compute(job)
     if not compute.accelerator.is_main_process:
         emit = _silent
+    if before is not None:
+        for problem in settle(before, job, reading.models(), accept_changes):
+            emit(warning_of(problem))
     emit(protocol.Phase(name="loading", text="Loading the base model"))
     model = _load(job, base, compute)
     limit_threads(model.components["unet"], compute.device)
@@ -208,6 +223,7 @@ def open_session(job: Job, run: RunFolder, emit: Emit, control: Control) -> Sess
     lease = begin_lease()
     try:
         plan, latents, text = _prepare(job, plan, model, compute, emit, control)
+        reading.look(job, plan)
         _keep_cache_small(job, lease, latents, text)
         adapter = inject(model, job.lora, job.training.seed)
         if job.training.gradient_checkpointing:

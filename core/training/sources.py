@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import threading
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,20 @@ from core.paths import user_path
 # Of more pictures than these a state keeps one digest only, and a change is told without names.
 _NAMED_PICTURES = 20_000
 _NAMED_AT_MOST = 5
-_PARTS = ("unet", "text_encoder", "vae")
+# Folder of a model's part -> what people call it, and its files beside the weights.
+_PARTS = {
+    "unet": ("base model", ("unet/config.json", "scheduler/scheduler_config.json")),
+    "text_encoder": (
+        "text encoder",
+        (
+            "text_encoder/config.json",
+            "tokenizer/tokenizer.json",
+            "tokenizer/vocab.json",
+            "tokenizer/merges.txt",
+        ),
+    ),
+    "vae": ("VAE", ("vae/config.json",)),
+}
 
 # Settings that say where results go and what is shown, not what is learned.
 _HARMLESS = (
@@ -41,15 +56,12 @@ _HARMLESS = (
     "training.cache_limit",
     "training.validation.",
 )
-# With another value of these, a state's tensors have no place to go.
-_FITTED = (
-    "training.optimizer",
-    "training.ema.enabled",
-    "lora.type",
-    "lora.rank",
-    "lora.targets",
-    "lora.text_encoder",
-)
+# With another value of these, a state's weights have no place to go.
+_SHAPE = ("lora.type", "lora.rank", "lora.targets", "lora.text_encoder")
+# With another value of these, the weights fit, but what the state knows beside them does not.
+BEGUN_AGAIN = ("training.optimizer", "training.ema.enabled")
+log = logging.getLogger(__name__)
+
 _KINDS = ("picture", "mask", "caption", "crop")
 
 
@@ -75,72 +87,120 @@ class Sources:
 
 
 class Reading:
-    """Reads the files of the models in a thread while others load and cache."""
+    """What a run is made from, read while the model loads.
+
+    The models are read in a thread; pictures by `look`, when they are prepared: what is deleted or
+    changed later is not what is trained.
+    """
 
     def __init__(self, job: Job, base: BaseModelFile) -> None:
-        self._digests = FileDigests()
-        pool = ThreadPoolExecutor(1, thread_name_prefix="digests")
-        self._models: Future[dict[str, str]] = pool.submit(_models, job, base, self._digests)
-        pool.shutdown(wait=False)
-        self._made: tuple[Plan, Sources] | None = None
+        self._settings = settings_of(job)
+        self._models: Future[dict[str, str]] = Future()
+        self._pictures: dict[str, list[str]] = {}
+        self._everything = ""
+        self._wildcards: dict[str, str] = {}
+        work = threading.Thread(target=self._read, args=(job, base), name="digests", daemon=True)
+        work.start()
 
-    def sources(self, job: Job, plan: Plan) -> Sources:
-        """What the run is made from; waits for the models. Raises UserError `source_unreadable`."""
-        if self._made is None or self._made[0] is not plan:
-            try:
-                pictures, everything = _pictures(job, plan, self._digests)
-                models = self._models.result()
-            except OSError as error:
-                raise fail(
-                    "source_unreadable",
-                    f"{error.filename} can no longer be read ({error.strerror}); put it back and "
-                    "start again.",
-                    file=str(error.filename),
-                ) from error
-            self._digests.save()
-            made = Sources(_settings(job), models, pictures, everything, _wildcards(job, plan))
-            self._made = plan, made
-        return self._made[1]
+    def _read(self, job: Job, base: BaseModelFile) -> None:
+        digests = FileDigests()
+        try:
+            self._models.set_result(_models(job, base, digests))
+        except BaseException as error:
+            self._models.set_exception(error)
+        digests.save()
+
+    def look(self, job: Job, plan: Plan) -> None:
+        """Read what the plan is made of. Raises UserError `source_unreadable`."""
+        # Preparing has saved most digests a moment ago.
+        digests = FileDigests()
+        try:
+            self._pictures, self._everything = _pictures(job, plan, digests)
+        except OSError as error:
+            raise _unreadable(error) from error
+        finally:
+            digests.save()
+        self._wildcards = _wildcards_of(job, plan)
+
+    def models(self) -> dict[str, str]:
+        """Part of the model -> digest. Raises UserError `source_unreadable`."""
+        try:
+            return self._models.result()
+        except OSError as error:
+            raise _unreadable(error) from error
+
+    def sources(self) -> Sources:
+        """All of it. A model that could not be read is left out: no checkpoint is lost for that."""
+        try:
+            models = self.models()
+        except UserError as error:
+            log.warning("%s", error.problem.sentence())
+            models = {}
+        return Sources(self._settings, models, self._pictures, self._everything, self._wildcards)
 
 
-def changes(before: Mapping[str, Any], now: Sources, accept_models: bool) -> list[Problem]:
-    """Warnings for what has changed since the state of `before` (Sources.as_dict) was kept.
+def _unreadable(error: OSError) -> UserError:
+    return fail(
+        "source_unreadable",
+        f"{error.filename} can no longer be read ({error.strerror}); put it back and start again.",
+        file=str(error.filename),
+    )
 
-    Raises UserError `checkpoint_foreign` where the state does not fit the settings, and
-    `model_changed` where another model lies in the place of the run's, unless `accept_models`.
+
+def settle(
+    before: Mapping[str, Any], job: Job, models: Mapping[str, str], accept: bool
+) -> list[Problem]:
+    """Warnings for settings and models that have changed since `before` (Sources.as_dict).
+
+    Raises UserError `checkpoint_foreign` where the state has no place with the settings, and
+    `model_changed` or `optimizer_changed` where the two do not go together, unless `accept`.
     """
-    settings = list(_changed_settings(before.get("job", {}), now.job))
-    fitted = [(name, old, new) for name, old, new in settings if name.startswith(_FITTED)]
-    if fitted:
+    settings = _changed_settings(before.get("job", {}), settings_of(job))
+    shape = [one for one in settings if one[0] in _SHAPE]
+    if shape:
         raise fail(
             "checkpoint_foreign",
             f"The checkpoint was made with other settings than job.json has now: "
-            f"{_listed(fitted)}; set them back, or start a new run.",
-            setting=fitted[0][0],
+            f"{_listed(shape)}; set them back, or start a new run.",
+            setting=shape[0][0],
         )
-    models = [
-        part
-        for part, digest in now.models.items()
-        if before.get("models", {}).get(part, digest) != digest
-    ]
-    if models and not accept_models:
-        raise UserError(_other_models(models, accepted=False))
-    found = [_other_models(models, accepted=True)] if models else []
-    return [*found, *_other_settings(settings), *_other_pictures(before, now)]
+    known: Mapping[str, str] = before.get("models", {})
+    parts = [part for part, digest in models.items() if known.get(part, digest) != digest]
+    begun = [one for one in settings if one[0] in BEGUN_AGAIN]
+    found = [_other_models(parts, accept)] if parts else []
+    found += [_begun_again(begun, accept)] if begun else []
+    if not accept and found:
+        raise UserError(*found)
+    rest = [one for one in settings if one not in begun]
+    return [*found, *_other_settings(rest)]
 
 
 def _other_models(parts: list[str], accepted: bool) -> Problem:
-    named = " and ".join(parts)
+    named = " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
     have = "have" if len(parts) > 1 else "has"
-    tail = "it goes on with what is there now" if accepted else "the LoRA would fit neither"
+    tail = (
+        "the rest is trained with what is there now"
+        if accepted
+        else "what was learned so far was not made for what is there now"
+    )
     return Problem(
         code="model_changed",
         severity="warning" if accepted else "error",
         title=f"The {named} {have} changed since this run began; {tail}.",
-        hint=""
-        if accepted
-        else "Put the former files back, or resume with --accept-changes to go on all the same.",
-        setting="model.base",
+        hint="" if accepted else "Put the former files back, or accept the change.",
+        setting="model.vae" if parts == ["VAE"] else "model.base",
+    )
+
+
+def _begun_again(settings: list[tuple[str, Any, Any]], accepted: bool) -> Problem:
+    tail = "begins without what the checkpoint knows" if accepted else "cannot go on from it"
+    return Problem(
+        code="optimizer_changed",
+        severity="warning" if accepted else "error",
+        title=f"job.json has changed since this run began ({_listed(settings)}); that part of the "
+        f"training {tail}.",
+        hint="" if accepted else "Set it back, or accept the change to begin that part again.",
+        setting=settings[0][0],
     )
 
 
@@ -155,7 +215,8 @@ def _other_settings(settings: list[tuple[str, Any, Any]]) -> Iterator[Problem]:
         )
 
 
-def _other_pictures(before: Mapping[str, Any], now: Sources) -> Iterator[Problem]:
+def other_pictures(before: Mapping[str, Any], now: Sources) -> Iterator[Problem]:
+    """A warning that names pictures, masks, captions and wildcards that have changed."""
     old: Mapping[str, list[str]] = before.get("pictures", {})
     new = now.pictures
     told: list[str] = []
@@ -183,12 +244,21 @@ def _other_pictures(before: Mapping[str, Any], now: Sources) -> Iterator[Problem
     )
 
 
+def begun_again(before: Mapping[str, Any], job: Job) -> set[str]:
+    """Which of BEGUN_AGAIN have another value than they had."""
+    return {name for name, *_ in _changed_settings(before.get("job", {}), settings_of(job))} & {
+        *BEGUN_AGAIN
+    }
+
+
 def _changed_settings(
     before: Mapping[str, Any], now: Mapping[str, Any]
-) -> Iterator[tuple[str, Any, Any]]:
-    for name, value in now.items():
-        if name in before and before[name] != value and not name.startswith(_HARMLESS):
-            yield name, before[name], value
+) -> list[tuple[str, Any, Any]]:
+    return [
+        (name, before[name], value)
+        for name, value in now.items()
+        if name in before and before[name] != value and not name.startswith(_HARMLESS)
+    ]
 
 
 def _listed(settings: list[tuple[str, Any, Any]]) -> str:
@@ -200,7 +270,7 @@ def _text(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _settings(job: Job) -> dict[str, Any]:
+def settings_of(job: Job) -> dict[str, Any]:
     """Every setting by its dotted name; concepts' by their place in the list."""
     found: dict[str, Any] = {}
 
@@ -248,7 +318,7 @@ def _name(job: Job, item: Item) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def _wildcards(job: Job, plan: Plan) -> dict[str, str]:
+def _wildcards_of(job: Job, plan: Plan) -> dict[str, str]:
     return {
         f"{name} of {concept_name(index, job.concepts[index])}": _short(lines)
         for index, by_name in plan.wildcards.items()
@@ -262,16 +332,18 @@ def _short(value: object) -> str:
 
 
 def _models(job: Job, base: BaseModelFile, digests: FileDigests) -> dict[str, str]:
-    """A digest of each part of the base model, by what people call it. Raises OSError."""
+    """A digest of each part of the model, by what people call it. Raises OSError, UserError."""
+    found = {}
     if base.layout == "single_file":
-        found = {"base model": _digest([base.path], digests)}
+        # Its own VAE may be given up for another file, and taken up again.
+        found["base model"] = found["VAE"] = _digest([base.path], digests)
     else:
-        found = {}
-        for part in _PARTS:
-            if part != "vae" or not job.model.vae.strip():
-                folder = base.path / part
-                files = [*weight_files(folder), folder / "config.json"]
-                found[f"base model's {part}"] = _digest(files, digests)
+        for part, (called, others) in _PARTS.items():
+            files = [base.path / other for other in others]
+            files = [*weight_files(base.path / part), *(f for f in files if f.is_file())]
+            found[called] = _digest(files, digests)
+    # A single file may be told what it predicts by another one beside it.
+    found["base model"] += f" {base.prediction_type} {base.zero_terminal_snr}"
     if job.model.vae.strip():
         files, _prefix, config = vae_files(user_path(job.model.vae.strip()))
         found["VAE"] = _digest([*files, *([config] if config else [])], digests)

@@ -77,20 +77,22 @@ def train(
 ) -> Outcome:
     """Train `job` in `run` to its end, or until a stop; from `resume_from` (a checkpoint folder).
 
-    accept_changes: go on although another model lies where the run's was.
+    accept_changes: go on although another model lies where the run's was, or the optimizer is
+    another.
     Raises UserError for what a user can fix (with the last good checkpoint intact).
     """
     checkpoint.remove_leftovers(run)
     # Before anything heavy: whoever started this may have an older state to try.
     state = checkpoint.read_state(resume_from) if resume_from else None
     try:
-        session = open_session(job, run, emit, control)
+        before = state.trainer.get("sources", {}) if state else None
+        session = open_session(job, run, emit, control, before, accept_changes)
     except Stopped:
         reached = (step_of(resume_from.name) or 0) if resume_from else 0
         return Outcome("stopped", reached, _lora_of(run), None)
     try:
         if state is not None and resume_from is not None:
-            session.restore(state, accept_changes)
+            session.restore(state)
             take_up(session, resume_from)
         return _train(session, resumed=state is not None)
     finally:

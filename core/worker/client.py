@@ -17,11 +17,18 @@ from core.worker.lineprocess import LineProcess
 from core.worker.protocol import Event
 
 
-def worker_command(run: RunFolder, resume: str | None = None, python: str = "") -> list[str]:
-    """The command line of a worker for `run`; `resume` names a checkpoint, or is `latest`."""
+def worker_command(
+    run: RunFolder, resume: str | None = None, python: str = "", accept_changes: bool = False
+) -> list[str]:
+    """The command line of a worker for `run`; `resume` names a checkpoint, or is `latest`.
+
+    accept_changes: resume although another model or optimizer has taken the place of the run's.
+    """
     # -P: a file named torch.py in the folder where Limner was started must not be imported.
     command = [python or console_python(), "-P", "-m", "core.worker", str(run.path)]
-    return [*command, "--resume", resume] if resume else command
+    if resume:
+        command += ["--resume", resume]
+    return [*command, "--accept-changes"] if accept_changes else command
 
 
 class WorkerProcess(LineProcess[Event]):
@@ -33,9 +40,11 @@ class WorkerProcess(LineProcess[Event]):
         resume: str | None = None,
         python: str = "",
         command: Sequence[str] | None = None,
+        accept_changes: bool = False,
     ) -> None:
         """Start it; `command` stands in for the usual command line. Raises OSError."""
-        super().__init__(command or worker_command(run, resume, python), protocol.decode_event)
+        usual = command or worker_command(run, resume, python, accept_changes)
+        super().__init__(usual, protocol.decode_event)
         self.run = run
 
     def send(self, command: protocol.Command) -> None:

@@ -63,7 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("run", type=Path, help="the run's folder")
     parser.add_argument("--resume", default="", metavar="NAME", help="a checkpoint, or latest")
     parser.add_argument(
-        "--accept-changes", action="store_true", help="resume although the base model has changed"
+        "--accept-changes",
+        action="store_true",
+        help="resume although the model or the optimizer has changed",
     )
     parser.add_argument("--no-stdin", action="store_true", help="take no commands from stdin")
     try:

@@ -181,6 +181,9 @@ class CheckpointNow(BaseModel):
     type: Literal["checkpoint_now"] = "checkpoint_now"
 
 
+# Problems that end a resume unless it is told to accept what has changed.
+NEEDS_CONSENT = ("model_changed", "optimizer_changed")
+
 LIVE_SETTINGS = (
     "sampling.every",
     "sampling.every_unit",

@@ -46,9 +46,16 @@ def scenario(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Choose what the worker does that is started next."""
 
     def choose(name: str) -> None:
-        def command(run: RunFolder, resume: str | None = None, python: str = "") -> list[str]:
+        def command(
+            run: RunFolder,
+            resume: str | None = None,
+            python: str = "",
+            accept_changes: bool = False,
+        ) -> list[str]:
             words = [sys.executable, str(SCRIPT), name, str(run.path)]
-            return [*words, "--resume", resume] if resume else words
+            if resume:
+                words += ["--resume", resume]
+            return [*words, "--accept-changes"] if accept_changes else words
 
         monkeypatch.setattr("core.worker.client.worker_command", command)
 

@@ -153,6 +153,17 @@ def main() -> int:
         os.write(1, half[20:] + b"\n")
         fake.done("finished", 2)
         return 0
+    if scenario == "changed" and "--accept-changes" not in sys.argv:
+        fake.say(
+            protocol.ProblemEvent(
+                code="model_changed",
+                title="The VAE has changed since this run began.",
+                hint="Put the former files back, or accept the change.",
+                setting="model.vae",
+            )
+        )
+        fake.say(protocol.Done(status="failed", step=0))
+        return 1
     if scenario == "failed":
         fake.say(
             protocol.ProblemEvent(

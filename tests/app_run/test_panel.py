@@ -133,6 +133,29 @@ def test_a_failed_run_names_the_setting(
     assert asked.args == ["training.batch_size"]
 
 
+def test_a_changed_model_is_accepted_by_a_button(
+    qtbot: QtBot, panel: RunPanel, scenario: Choose, runs: Path
+) -> None:
+    run = make_run(runs, until=120, total=140, pictures=False)
+    scenario("changed")
+    panel.resume(run.path, "step-000100")
+    until_idle(qtbot, panel)
+    assert panel.notice.title() == "The VAE has changed since this run began."
+    assert "accept the change" in panel.notice.detail()
+    # A plain resume would only be refused again.
+    assert list(panel.notice.buttons()) == [
+        "Accept the change and go on",
+        "Go to setting",
+        "Show log",
+    ]
+    panel.notice.buttons()["Accept the change and go on"].click()
+    until_idle(qtbot, panel)
+    assert panel.notice.title().startswith("Finished")
+    view = panel.view()
+    assert view is not None and view.hello is not None
+    assert view.hello.resumed_from == "step-000100"
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 def test_a_killed_worker_and_the_way_on(
     qtbot: QtBot, panel: RunPanel, scenario: Choose, runs: Path

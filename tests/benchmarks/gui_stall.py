@@ -86,7 +86,7 @@ def measure(rate: float, seconds: float, flood: int) -> list[float]:
     from core.worker import client
     from tests.app_run.scripted import PROMPTS, a_job, draw
 
-    def command(run: RunFolder, resume: str | None = None, python: str = "") -> list[str]:
+    def command(run: RunFolder, *_more: object) -> list[str]:
         words = ["--speak", str(run.path), "--events-per-second", str(rate)]
         words += ["--seconds", str(seconds), "--flood", str(flood)]
         return [sys.executable, "-m", "tests.benchmarks.gui_stall", *words]

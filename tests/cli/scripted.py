@@ -14,9 +14,13 @@ TRAINERS = Path(__file__).parents[1] / "worker" / "trainers.py"
 if __name__ == "__main__":
     trainer, *arguments = sys.argv[1:]
 
-    def command(run: RunFolder, resume: str | None = None, python: str = "") -> list[str]:
+    def command(
+        run: RunFolder, resume: str | None = None, python: str = "", accept_changes: bool = False
+    ) -> list[str]:
         line = [sys.executable, str(TRAINERS), trainer, str(run.path)]
-        return [*line, "--resume", resume] if resume else line
+        if resume:
+            line += ["--resume", resume]
+        return [*line, "--accept-changes"] if accept_changes else line
 
     client.worker_command = command
     sys.exit(cli.main(arguments))

@@ -209,6 +209,19 @@ def test_resuming_a_finished_run_says_so(
     assert "step-000009" in err
 
 
+def test_a_changed_model_is_named_with_the_way_to_go_on(
+    scripted: Scripted, settings: list[str], tmp_path: Path
+) -> None:
+    folder = str(tmp_path / "run")
+    code, out, err = finish(scripted("changed", "train", "demo", *settings, "--run-dir", folder))
+    assert code == 1
+    assert "The VAE has changed" in out + err
+    assert f'limner resume "{folder}" --accept-changes' in out
+    code, out, _ = finish(scripted("changed", "resume", folder, "--accept-changes"))
+    assert code == 0
+    assert "Finished after 5 steps" in out
+
+
 def test_nothing_is_made_when_settings_are_bad(
     scripted: Scripted, settings: list[str], tmp_path: Path
 ) -> None:

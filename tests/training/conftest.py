@@ -107,6 +107,7 @@ def run_trainer(tmp_path: Path) -> RunTrainer:
         folder: RunFolder | None = None,
         resume: Path | None = None,
         on_event: Callable[[Any, Control], None] | None = None,
+        accept_changes: bool = False,
     ) -> Run:
         from accelerate.state import AcceleratorState
 
@@ -119,7 +120,9 @@ def run_trainer(tmp_path: Path) -> RunTrainer:
             if on_event:
                 on_event(event, control)
 
-        outcome = train(job, folder, emit, control, resume_from=resume)
+        outcome = train(
+            job, folder, emit, control, resume_from=resume, accept_changes=accept_changes
+        )
         return Run(folder, outcome, events)
 
     return run

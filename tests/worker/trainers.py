@@ -50,6 +50,21 @@ def freeze(job: Any, run: Any, emit: Any, control: Any, resume_from: Any) -> Any
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
+def changed(job: Any, run: Any, emit: Any, control: Any, resume_from: Any) -> Any:
+    if "--accept-changes" not in sys.argv:
+        words = "The VAE has changed since this run began."
+        raise UserError(Problem(code="model_changed", title=words))
+    return steps(job, run, emit, control, resume_from)
+
+
+def unreadable_state(job: Any, run: Any, emit: Any, control: Any, resume_from: Any) -> Any:
+    if resume_from is not None and resume_from.name != "step-000001":
+        words = f"{resume_from.name} cannot be resumed from."
+        raise UserError(Problem(code="checkpoint_damaged", title=words))
+    emit(protocol.Phase(name="training", text=resume_from.name if resume_from else "new"))
+    return steps(job, run, emit, control, resume_from)
+
+
 def exit_suddenly(job: Any, run: Any, emit: Any, control: Any, resume_from: Any) -> Any:
     emit(protocol.Phase(name="training"))
     emit(protocol.Step(step=3, total=9, epoch=0.1, loss=0.5))
@@ -147,6 +162,8 @@ TRAINERS = {
     "garbage": garbage,
     "flood": flood,
     "freeze": freeze,
+    "changed": changed,
+    "unreadable_state": unreadable_state,
     "exit": exit_suddenly,
     "segfault": segfault,
     "slow_save": slow_save,
