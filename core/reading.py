@@ -7,6 +7,7 @@ outside, and our own, which may be damaged, are read through here.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -14,8 +15,9 @@ import stat
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, TypeGuard
+from typing import Any, Literal, TypeGuard
 
 LARGEST_JSON = 32 * 2**20
 DEEPEST = 64
@@ -45,7 +47,7 @@ _BITS: Mapping[str, int] = {
 Why = Literal["missing", "kind", "large", "system", "damaged", "cut_off"]
 
 
-class Unreadable(Exception):
+class Unreadable(ValueError):
     """A file cannot be read; the text is the rest of a sentence about it ("is a pipe, ...").
 
     why: `missing`; `kind` (a folder, pipe or device); `large`; `system` (the system refused);
@@ -57,8 +59,13 @@ class Unreadable(Exception):
         self.why = why
 
 
-def open_regular(path: str | Path) -> BinaryIO:
+def open_regular(path: str | Path) -> BufferedReader:
     """A regular file, open for reading. Raises Unreadable; never waits for a pipe's other end."""
+    return os.fdopen(_open(path)[0], "rb")
+
+
+def _open(path: str | Path) -> tuple[int, int]:
+    """A regular file's handle and size."""
     try:
         handle = os.open(path, os.O_RDONLY | _BINARY | _NONBLOCK)
     except (FileNotFoundError, NotADirectoryError):
@@ -67,29 +74,44 @@ def open_regular(path: str | Path) -> BinaryIO:
         # Windows refuses to open folders.
         raise _of_kind(path) or _refused(error) from None
     except ValueError:
-        raise Unreadable("missing", "has a name that no file can have") from None
+        raise Unreadable("system", "has a name that no file can have") from None
     try:
-        mode = os.fstat(handle).st_mode
-        if stat.S_ISREG(mode):
-            return os.fdopen(handle, "rb")
+        status = os.fstat(handle)
     except OSError as error:
         os.close(handle)
         raise _refused(error) from None
+    if stat.S_ISREG(status.st_mode):
+        return handle, status.st_size
     os.close(handle)
-    raise _not_a_file(mode)
+    raise _not_a_file(status.st_mode)
 
 
 def read_bytes(path: str | Path, at_most: int) -> bytes:
     """A regular file's content. Raises Unreadable, also when there are more than `at_most`."""
+    handle, size = _open(path)
     try:
-        with open_regular(path) as file:
-            # A file that grows has no size to rely on.
-            data = file.read(at_most + 1)
+        if size > at_most:
+            raise _too_large(at_most)
+        # Without Python's file objects, as folders hold captions by the hundred thousand.
+        parts = [os.read(handle, size + 1)]
+        while parts[-1]:
+            if sum(map(len, parts)) > at_most:
+                raise _too_large(at_most)  # it has grown since
+            parts.append(os.read(handle, 2**20))
     except OSError as error:
         raise _refused(error) from None
-    if len(data) > at_most:
-        raise Unreadable("large", f"is larger than {_size(at_most)}")
-    return data
+    finally:
+        os.close(handle)
+    return b"".join(parts)
+
+
+def sha256_of(path: str | Path) -> str:
+    """The SHA-256 of a regular file's content, in hexadecimal. Raises Unreadable."""
+    try:
+        with open_regular(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise _refused(error) from None
 
 
 def read_json(path: str | Path, at_most: int = LARGEST_JSON) -> dict[str, Any]:
@@ -254,5 +276,6 @@ def _cut_off(size: int, expected: int) -> Unreadable:
     return Unreadable("cut_off", f"is incomplete: it has {size:,} of {expected:,} bytes")
 
 
-def _size(number: int) -> str:
-    return f"{number // 2**20} MB" if number >= 2**20 else f"{number // 1024} KB"
+def _too_large(at_most: int) -> Unreadable:
+    limit = f"{at_most // 2**20} MB" if at_most >= 2**20 else f"{at_most:,} bytes"
+    return Unreadable("large", f"is larger than {limit}")

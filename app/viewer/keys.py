@@ -10,6 +10,7 @@ from PySide6.QtCore import QT_TRANSLATE_NOOP, QCoreApplication, QKeyCombination,
 from PySide6.QtGui import QKeyEvent, QKeySequence
 
 from app import prefs
+from core.reading import parse_json
 
 PREFERENCE = "viewer/keys"
 
@@ -245,7 +246,7 @@ class KeyMap:
 def load() -> KeyMap:
     """The keys as the user left them; a damaged preference counts as none."""
     try:
-        data = json.loads(prefs.text(PREFERENCE, "{}"))
+        data = parse_json(prefs.text(PREFERENCE, "{}"))
     except ValueError:
         data = {}
     if not isinstance(data, dict):

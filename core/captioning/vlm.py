@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from core.captioning.options import CaptionOptions
 from core.captioning.wd import smaller
 from core.errors import fail
 from core.hardware import best_precision
+from core.reading import read_json
 
 if TYPE_CHECKING:
     import torch
@@ -36,11 +36,11 @@ def model_kind(folder: Path) -> str:
     """
     file = folder / "config.json"
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))
+        config = read_json(file)
         kind = str(config["model_type"])
         vision = config.get("vision_config") or {}
         foreign = kind == "florence2" and str(vision.get("model_type", "")) == "davit"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise fail(
             "captioner_damaged",
             f"{file} cannot be read as a model's description; fetch the captioner again.",

@@ -7,41 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from core.errors import fail
+from core.errors import UserError, fail
 from core.files import write_bytes
-
-_LARGEST = 32 * 1024 * 1024
+from core.reading import LARGEST_JSON, Unreadable, parse_json, read_bytes
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file. Raises UserError naming the file and place of the mistake."""
     try:
-        if path.stat().st_size > _LARGEST:
-            raise fail(
-                "preset_too_large",
-                f"{path} is far too large for a preset; choose a .json file.",
-                file=str(path),
-            )
-        raw = json.loads(path.read_bytes().decode("utf-8-sig"))
-    except FileNotFoundError:
-        raise fail(
-            "preset_not_found", f"There is no file {path}; check the name.", file=str(path)
-        ) from None
-    except OSError as error:
-        raise fail(
-            "preset_unreadable",
-            f"{path} cannot be read; check that it is a file and that you may read it.",
-            detail=str(error),
-            file=str(path),
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise fail(
-            "preset_broken",
-            f"{path} is not valid JSON; it was left as it is. Mend it in a text editor or "
-            f"choose another.",
-            detail=_where(error),
-            file=str(path),
-        ) from error
+        raw = parse_json(read_bytes(path, LARGEST_JSON))
+    except Unreadable as error:
+        raise _complaint(path, error) from None
     if not isinstance(raw, dict):
         raise fail(
             "preset_broken",
@@ -51,12 +27,19 @@ def read_json_object(path: Path) -> dict[str, Any]:
     return raw
 
 
-def _where(error: Exception) -> str:
-    if isinstance(error, json.JSONDecodeError):
-        return f"Line {error.lineno}, column {error.colno}: {error.msg}."
-    if isinstance(error, UnicodeDecodeError):
-        return "It is not UTF-8 text."
-    return "It is nested too deeply." if isinstance(error, RecursionError) else f"{error}."
+def _complaint(path: Path, error: Unreadable) -> UserError:
+    if error.why == "missing":
+        code, said = "preset_not_found", f"There is no file {path}; check the name."
+    elif error.why == "large":
+        code, said = "preset_too_large", f"{path} {error}, too much for a preset; choose another."
+    elif error.why in ("kind", "system"):
+        code, said = "preset_unreadable", f"{path} {error}; choose a .json file that you may read."
+    else:
+        code = "preset_broken"
+        said = (
+            f"{path} {error}; it was left as it is. Fix it in a text editor or choose another file."
+        )
+    return fail(code, said, file=str(path))
 
 
 def write_json_object(path: Path, data: Mapping[str, Any]) -> None:

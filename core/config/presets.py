@@ -33,6 +33,7 @@ from core.config.session import Session, load_session, save_session
 from core.errors import Problem, UserError, fail
 from core.files import write_bytes
 from core.paths import builtin_presets_dir, user_presets_dir
+from core.reading import LARGEST_JSON, read_bytes
 
 __all__ = [
     "MIGRATIONS",
@@ -276,7 +277,7 @@ def export_preset(path: Path, target: Path) -> Path:
 
 def _copy(source: Path, target: Path) -> None:
     with _writing(target):
-        write_bytes(target, source.read_bytes())
+        write_bytes(target, read_bytes(source, LARGEST_JSON))
 
 
 @contextlib.contextmanager

@@ -25,6 +25,7 @@ from core.culling import locks
 from core.culling.moving import free_name, move_file, replace_file
 from core.errors import Problem, fail
 from core.paths import user_data_dir
+from core.reading import Unreadable, parse_json, read_bytes
 
 NOTES_NAME = ".limner.json"
 VERSION = 1
@@ -34,6 +35,7 @@ Raw = dict[str, Any]
 
 _NO_WRITING = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _CACHED_FOLDERS = 16
+_LARGEST = 256 * 2**20  # the marks of about a million pictures
 _log = logging.getLogger(__name__)
 
 
@@ -214,11 +216,14 @@ def _read(path: Path, problems: list[Problem] | None = None) -> _Content:
             cached = _cache.get(path)
         if cached and cached[0] == signature:
             return cached[1]
-        content = _parse(path.read_bytes())
+        content = _parse(read_bytes(path, _LARGEST))
     except FileNotFoundError:
         return _Content()
     except _Damaged as error:
         _move_aside(path, str(error), problems)
+        return _Content()
+    except Unreadable as error:
+        _tell(path, f"{error}; its marks are left", problems)
         return _Content()
     except OSError as error:
         _tell(path, f"cannot be read ({error.strerror or error}); its marks are left", problems)
@@ -229,8 +234,8 @@ def _read(path: Path, problems: list[Problem] | None = None) -> _Content:
 
 def _parse(data: bytes) -> _Content:
     try:
-        document = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        document = parse_json(data)
+    except Unreadable as error:
         raise _Damaged(str(error)) from error
     pictures = document.get("pictures", {}) if isinstance(document, dict) else None
     if not isinstance(pictures, dict):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 import unicodedata
 from collections.abc import Iterator, Mapping
@@ -22,6 +21,7 @@ from core.config.concepts import Concept
 from core.data.textfile import CaptionError, read_text, without_surrogates
 from core.errors import Problem
 from core.paths import user_path
+from core.reading import Unreadable, parse_json
 
 TABLE_NAMES = ("metadata.csv", "metadata.jsonl")
 TRAIN_FOLDER = "train"
@@ -188,8 +188,8 @@ def _json_rows(text: str, path: Path, problems: list[Problem]) -> Rows:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
+            row = parse_json(line)
+        except Unreadable:
             row = None
         name, texts = _json_row(row)
         if name is None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
+
+from core.reading import Unreadable, read_bytes
 
 _MAX_BYTES = 16 * 2**20
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
@@ -17,9 +20,6 @@ _LONG_UTF8 = re.compile(rb"[\xe0-\xf7]")
 _HIGH_LETTERS = re.compile("[^\x00-\x7f]{2,}")
 _SCRIPTS = {"LATIN", "GREEK", "CYRILLIC", "ARMENIAN", "HEBREW", "ARABIC", "SYRIAC", "THAANA", "NKO"}
 _LINE_END = re.compile("\r\n|\n|\r")
-_BINARY = getattr(os, "O_BINARY", 0)
-_NONBLOCK = getattr(os, "O_NONBLOCK", 0)
-_FIRST_READ, _NEXT_READ = 4096, 2**20
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MARKS = (
     (b"\xef\xbb\xbf", "utf-8"),
@@ -56,41 +56,18 @@ def read_caption_file(path: str | Path, at_most: int = _MAX_BYTES) -> CaptionTex
     CaptionError when it holds no text or more than `at_most` bytes.
     """
     try:
-        data = _read(path, at_most)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise CaptionError(f"The file cannot be read ({error.strerror or error}).") from error
-    except ValueError as error:
-        raise CaptionError("The file's name holds a NUL character, which no file can.") from error
-    if data is None:
-        raise CaptionError(f"The file is larger than {at_most // 2**20} MB; that is no caption.")
+        data = read_bytes(long_path(path), at_most)
+    except Unreadable as error:
+        if error.why == "missing":
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from None
+        hint = "; that is not a caption" if error.why == "large" else ""
+        raise CaptionError(f"The file {error}{hint}.") from None
     text, encoding = _decode(data)
     # Old editors of DOS end a text with Ctrl-Z.
     text = text.rstrip("\x1a")
     if _CONTROL.search(text):
         raise CaptionError("The file holds binary data, not text.")
     return CaptionText(text, encoding, _newline(text))
-
-
-def _read(path: str | Path, at_most: int) -> bytes | None:
-    """The file's bytes, or None for more than `at_most`."""
-    # Without Python's file objects, as folders hold captions by the hundred thousand; without
-    # blocking, as somebody's pipe may have the name of a caption.
-    handle = os.open(long_path(path), os.O_RDONLY | _BINARY | _NONBLOCK)
-    try:
-        data = os.read(handle, _FIRST_READ)
-        if len(data) == _FIRST_READ and os.fstat(handle).st_size > at_most:
-            return None
-        parts, total = [data], len(data)
-        while parts[-1]:
-            if total > at_most:
-                return None  # a link to /dev/zero has no end and no size
-            parts.append(os.read(handle, _NEXT_READ))
-            total += len(parts[-1])
-        return data if len(parts) == 2 else b"".join(parts)
-    finally:
-        os.close(handle)
 
 
 def long_path(path: str | Path) -> str:

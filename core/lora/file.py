@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import struct
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from core.errors import fail
 from core.files import replacing
+from core.reading import (
+    SafetensorsHeader,
+    TensorEntry,
+    Unreadable,
+    open_regular,
+    read_safetensors_header,
+)
 
 if TYPE_CHECKING:
     import torch
 
-# A safetensors header beyond this is not a LoRA's; the format itself allows 100 MB.
-_HEADER_LIMIT = 100_000_000
+_WIDTHS = {"F32": 4, "F16": 2, "BF16": 2}  # bytes of the numbers that alpha is stored in
+_CODES = {
+    "missing": "file_not_found",
+    "system": "file_unreadable",
+    "large": "file_unreadable",
+    "kind": "not_safetensors",
+    "damaged": "not_safetensors",
+    "cut_off": "file_truncated",
+}
 
 
 @dataclass(frozen=True)
@@ -79,46 +92,33 @@ def write_lora(
         save_file(tensors, temporary, metadata={**metadata, **hashes})
 
 
-def read_header(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """(tensor name -> {dtype, shape, data_offsets}, metadata) of a safetensors file.
+def read_header(path: Path) -> tuple[Mapping[str, TensorEntry], Mapping[str, str]]:
+    """(tensors by name, metadata) of a safetensors file; reads only the header.
 
-    Reads only the header. Raises UserError when the file is missing, truncated or something else.
+    Raises UserError when the file is missing, truncated or something else.
     """
+    header = _header(path)
+    return header.tensors, header.metadata
+
+
+def _header(path: Path) -> SafetensorsHeader:
     try:
-        size = path.stat().st_size
-        with open(path, "rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            raw = file.read(length) if length <= min(size, _HEADER_LIMIT) else b""
-    except FileNotFoundError:
-        raise fail("file_not_found", f"{path} does not exist.", file=str(path)) from None
-    except OSError as error:
-        raise fail(
-            "file_unreadable", f"{path} cannot be read: {error.strerror}.", file=str(path)
-        ) from error
-    try:
-        header = json.loads(raw)
-        metadata = header.pop("__metadata__", {}) or {}
-        end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
-    except (ValueError, AttributeError, KeyError, TypeError, IndexError):
-        raise fail(
-            "not_safetensors",
-            f"{path} is not a .safetensors file, or its beginning is damaged.",
-            file=str(path),
-        ) from None
-    if 8 + length + end > size:
-        raise fail(
-            "file_truncated",
-            f"{path} is cut off ({size} of {8 + length + end} bytes); copy or download it again.",
-            file=str(path),
-        )
-    return header, {str(k): str(v) for k, v in metadata.items()}
+        return read_safetensors_header(path)
+    except Unreadable as error:
+        said = f"{path} {error}"
+        if error.why == "cut_off":
+            said += "; copy or download it again"
+        elif error.why in ("kind", "damaged"):
+            said += "; choose a .safetensors file"
+        raise fail(_CODES[error.why], f"{said}.", file=str(path)) from None
 
 
 def lora_info(path: Path) -> LoraFileInfo:
     """What is in a LoRA file. Raises UserError when it is damaged or holds no LoRA."""
-    header, metadata = read_header(path)
+    header = _header(path)
+    tensors = header.tensors
     downs = [
-        n for n in header if n.endswith((".lora_down.weight", ".lora_A.weight", ".lora_A.default"))
+        n for n in tensors if n.endswith((".lora_down.weight", ".lora_A.weight", ".lora_A.default"))
     ]
     if not downs:
         raise fail("not_a_lora", f"{path} holds no LoRA layers.", file=str(path))
@@ -127,24 +127,29 @@ def lora_info(path: Path) -> LoraFileInfo:
     for name in downs:
         component = _component(name)
         modules[component] = modules.get(component, 0) + 1
-        rank = int(header[name]["shape"][0])
+        shape = tensors[name].shape
+        if not shape:
+            raise fail(
+                "not_a_lora", f"{path} is damaged: {name[:80]!r} holds one number.", file=str(path)
+            )
+        rank = shape[0]
         ranks[rank] = ranks.get(rank, 0) + 1
     alphas = Counter(_scalars(path, header, ".alpha"))
-    dtypes = sorted({header[name]["dtype"] for name in downs})
-    return LoraFileInfo(path, path.stat().st_size, modules, ranks, tuple(dtypes), metadata, alphas)
+    dtypes = tuple(sorted({tensors[name].dtype for name in downs}))
+    return LoraFileInfo(path, header.size, modules, ranks, dtypes, header.metadata, alphas)
 
 
-def _scalars(path: Path, header: Mapping[str, Any], suffix: str) -> list[float]:
+def _scalars(path: Path, header: SafetensorsHeader, suffix: str) -> list[float]:
     """Values of all one-number tensors whose name ends in `suffix`, without any tensor library."""
     values = []
-    with open(path, "rb") as file:
-        start = 8 + int.from_bytes(file.read(8), "little")
-        for name, entry in header.items():
-            if name.endswith(suffix) and entry["dtype"] in ("F32", "F16", "BF16"):
-                file.seek(start + entry["data_offsets"][0])
-                raw = file.read(2 if entry["dtype"] != "F32" else 4)
+    with open_regular(path) as file:
+        for name, entry in header.tensors.items():
+            width = _WIDTHS.get(entry.dtype)
+            if name.endswith(suffix) and entry.last - entry.first == width:
+                file.seek(header.data_start + entry.first)
+                raw = file.read(width)
                 # bfloat16 is the upper half of a float32.
-                raw = b"\0\0" + raw if entry["dtype"] == "BF16" else raw
+                raw = b"\0\0" + raw if entry.dtype == "BF16" else raw
                 values.append(struct.unpack("<e" if len(raw) == 2 else "<f", raw)[0])
     return values
 

@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from core.config.job import Job
 from core.data.types import Plan
 from core.families.base import BaseModelFile, FamilyInfo, PredictionType
+from core.reading import parse_json
 
 
 def program_version() -> str:
@@ -92,6 +93,6 @@ def _buckets(plan: Plan) -> dict[str, object]:
 def run_of(metadata: Mapping[str, str]) -> str:
     """The name of the run that wrote a LoRA file; empty when Limner did not write it."""
     try:
-        return str(json.loads(metadata.get("limner", "{}")).get("run", ""))
+        return str(parse_json(metadata.get("limner", "{}")).get("run", ""))
     except (ValueError, AttributeError):
         return ""

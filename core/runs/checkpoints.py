@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from core.errors import Problem, fail
+from core.reading import Unreadable, read_json, read_safetensors_header, sha256_of
 from core.runs.folder import RunFolder, step_of
 
 LORA_NAME = "lora.safetensors"
 STATE_NAME = "state"
 MANIFEST_NAME = "manifest.json"
-_LARGEST_HEADER = 100 * 1024 * 1024  # the format's own limit
+_FAULTS = {"missing": "is missing", "cut_off": "is cut off"}
 
 
 @dataclass(frozen=True)
@@ -151,31 +150,17 @@ def choose(run: RunFolder, name: str) -> tuple[CheckpointInfo | None, list[Probl
 
 
 def safetensors_fault(path: Path) -> str:
-    """What is wrong with a safetensors file by its header and size; empty when nothing is.
-
-    Format: 8 bytes length, JSON header, then tensors at the offsets that the header gives
-    (github.com/huggingface/safetensors, README).
-    """
+    """What is wrong with a safetensors file by its header and size; empty when nothing is."""
     try:
-        size = path.stat().st_size
-        with open(path, "rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if size < 8 or length > min(size - 8, _LARGEST_HEADER):
-                return "is cut off"
-            header = json.loads(file.read(length))
-        ends = [v["data_offsets"][1] for k, v in header.items() if k != "__metadata__"]
-    except FileNotFoundError:
-        return "is missing"
-    except OSError as error:
-        return f"cannot be read ({error.strerror})"
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
-        return "has a damaged header"
-    return "" if size == 8 + length + max(ends, default=0) else "is cut off"
+        header = read_safetensors_header(path)
+    except Unreadable as error:
+        return _FAULTS.get(error.why, str(error))
+    return "" if header.size == header.end else "is cut off"
 
 
 def _state_fault(state: Path, step: int, hashes: bool) -> str:
     try:
-        manifest = json.loads((state / MANIFEST_NAME).read_bytes())
+        manifest = read_json(state / MANIFEST_NAME)
         files: dict[str, Any] = manifest["files"]
         written_at = int(manifest["step"])
         facts = {
@@ -183,10 +168,12 @@ def _state_fault(state: Path, step: int, hashes: bool) -> str:
         }
         if lora := manifest.get("lora"):
             facts[LORA_NAME] = (int(lora["size"]), str(lora["sha256"]))
-    except FileNotFoundError:
-        return "its state was not written to the end"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return f"{STATE_NAME}/{MANIFEST_NAME} cannot be read"
+    except Unreadable as error:
+        if error.why == "missing":
+            return "its state was not written to the end"
+        return f"{STATE_NAME}/{MANIFEST_NAME} {error}"
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"{STATE_NAME}/{MANIFEST_NAME} does not list the state's files"
     if written_at != step:
         return f"its state belongs to step {written_at}"
     for name, (size, digest) in facts.items():
@@ -194,18 +181,15 @@ def _state_fault(state: Path, step: int, hashes: bool) -> str:
         try:
             if file.stat().st_size != size:
                 return f"{name} is cut off"
-            if hashes and _sha256(file) != digest:
+            if hashes and sha256_of(file) != digest:
                 return f"{name} is damaged"
         except FileNotFoundError:
             return f"{name} is missing"
         except OSError as error:
             return f"{name} cannot be read ({error.strerror})"
+        except Unreadable as error:
+            return f"{name} {error}"
     return ""
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _damaged(path: Path, what: str) -> Problem:

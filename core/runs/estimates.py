@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,7 @@ from core.data.types import Plan
 from core.errors import UserError
 from core.families.detect import detect
 from core.paths import default_runs_dir
+from core.reading import Unreadable, parse_json, read_json
 
 # What decides how long a step takes; runs that agree in these are comparable as they are.
 _SAME = (
@@ -154,11 +154,10 @@ def _runs(folder: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
         return
     for run in candidates:
         try:
-            with open(run / "job.json", encoding="utf-8") as file:
-                data = json.load(file)
-        except (OSError, ValueError, RecursionError):
+            data = read_json(run / "job.json")
+        except Unreadable:
             continue
-        if isinstance(data, dict) and all(isinstance(data.get(g, {}), dict) for g, _ in _SAME):
+        if all(isinstance(data.get(g, {}), dict) for g, _ in _SAME):
             yield run, data
 
 
@@ -288,8 +287,8 @@ def _events(path: Path, head_only: bool = False) -> Iterator[dict[str, Any]]:
     for line in data.splitlines():
         if any(kind in line for kind in _KINDS):
             try:
-                event = json.loads(line)
-            except ValueError:
+                event = parse_json(line)
+            except Unreadable:
                 continue  # cut by where the reading began or ended
             if isinstance(event, dict):
                 yield event

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +10,7 @@ from pathlib import Path
 from core.config.job import Job, require
 from core.errors import fail
 from core.files import write_json
+from core.reading import Unreadable, read_json
 
 
 @dataclass(frozen=True)
@@ -69,22 +69,19 @@ class RunFolder:
     def read_job(self) -> Job:
         """The job that this run was started with. Raises UserError when it is missing or bad."""
         try:
-            data = json.loads(self.job_file.read_text(encoding="utf-8"))
-            if not isinstance(data, dict):
-                raise ValueError("It holds no settings.")
-        except FileNotFoundError:
-            raise fail(
-                "run_not_found",
-                f"{self.path} is not a run's folder: there is no job.json in it.",
-                file=str(self.path),
-            ) from None
-        except (ValueError, OSError, RecursionError) as error:
+            data = read_json(self.job_file)
+        except Unreadable as error:
+            if error.why == "missing":
+                raise fail(
+                    "run_not_found",
+                    f"{self.path} is not a run's folder: there is no job.json in it.",
+                    file=str(self.path),
+                ) from None
             raise fail(
                 "run_job_unreadable",
-                f"{self.job_file} cannot be read; the run cannot be resumed.",
-                detail=str(error),
+                f"{self.job_file} {error}; the run cannot be resumed.",
                 file=str(self.job_file),
-            ) from error
+            ) from None
         return require(data)
 
 

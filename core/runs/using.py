@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from core.paths import user_path
+from core.reading import Unreadable, read_json
 from core.runs.folder import RunFolder
 from core.runs.lock import is_running
 
@@ -36,10 +35,9 @@ def _folders(run: RunFolder) -> Iterator[str]:
     """The real paths of what a run was started with; read as plain data, which every version of
     the settings is."""
     try:
-        job: Any = json.loads(run.job_file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        concepts = read_json(run.job_file).get("concepts")
+    except Unreadable:
         return
-    concepts = job.get("concepts") if isinstance(job, dict) else None
     for concept in concepts if isinstance(concepts, list) else []:
         path = concept.get("path") if isinstance(concept, dict) else None
         if isinstance(path, str) and path and concept.get("enabled", True):

@@ -14,6 +14,7 @@ from typing import Any
 from PIL import Image, PngImagePlugin
 
 from core import files
+from core.reading import parse_json
 from core.sampling.genspec import SAMPLER_LABELS, GenSpec
 
 _KEY = "limner"
@@ -65,8 +66,8 @@ def read_recipe(path: Path) -> dict[str, Any] | None:
             if not isinstance(image, PngImagePlugin.PngImageFile):
                 return None
             text = image.text.get(_KEY)
-        recipe = json.loads(text) if text else None
-    except (OSError, ValueError, SyntaxError, RecursionError, Image.DecompressionBombError):
+        recipe = parse_json(text) if text else None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
     return recipe if isinstance(recipe, dict) and isinstance(recipe.get("spec"), dict) else None
 

@@ -11,8 +11,6 @@ checkpoints/step-000100/state/             what exact resume needs
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from core import files
 from core.errors import fail
 from core.files import sync_folder, write_json, write_with
+from core.reading import read_json, sha256_of
 from core.runs import checkpoints
 from core.runs.checkpoints import LORA_NAME
 from core.runs.folder import RunFolder, step_of
@@ -110,7 +109,7 @@ def write_state(folder: Path, state: TrainingState) -> None:
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    return {"size": path.stat().st_size, "sha256": _sha256(path)}
+    return {"size": path.stat().st_size, "sha256": sha256_of(path)}
 
 
 def _save(data: dict[str, Any], path: Path) -> None:
@@ -123,13 +122,13 @@ def read_state(checkpoint: Path) -> TrainingState:
     """Read a checkpoint's state. Raises UserError `checkpoint_damaged` when it is not whole."""
     folder = checkpoint / "state"
     try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        manifest = read_json(folder / "manifest.json")
         for name in _FILES:
-            if _sha256(folder / name) != manifest["files"][name]["sha256"]:
+            if sha256_of(folder / name) != manifest["files"][name]["sha256"]:
                 raise ValueError(f"{name} has changed since it was written")
         tensors = load_file(folder / "weights.safetensors")
         optimizer = torch.load(folder / "optimizer.pt", map_location="cpu", weights_only=True)
-        trainer = json.loads((folder / "trainer.json").read_text(encoding="utf-8"))
+        trainer = read_json(folder / "trainer.json")
     except Exception as error:  # damaged files raise whatever their format's reader raises
         raise fail(
             "checkpoint_damaged",
@@ -199,8 +198,3 @@ def remove_leftovers(run: RunFolder) -> None:
         if folder.name.startswith((".writing-", ".replaced-")):
             files.remove_tree(folder)
         files.remove_tree(folder / ".removing")
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

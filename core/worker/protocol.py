@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
+from core.reading import parse_json
+
 PROTOCOL_VERSION = 1
 
 PhaseName = Literal["loading", "caching", "training", "sampling", "saving", "paused"]
@@ -232,7 +234,7 @@ def decode_command(line: str | bytes) -> Command | None:
 
 def _decode(adapter: TypeAdapter[Any], line: str | bytes) -> Any:
     try:
-        data = json.loads(line)
+        data = parse_json(line)
         return adapter.validate_python(data) if isinstance(data, dict) else None
-    except (ValueError, ValidationError, RecursionError):
+    except (ValueError, ValidationError):
         return None

@@ -356,6 +356,37 @@ def test_files_that_are_no_safetensors(tmp_path: Path, content: bytes) -> None:
     assert safetensors_fault(path)
 
 
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        b'{"step": 100, "files": {"a": {"size": 1e999, "sha256": "x"}}}',
+        b'{"step": 1e999, "files": {}}',
+        b'{"step": 100, "files": [1]}',
+        b'{"step": 100}',
+        b"[" * 900 + b"]" * 900,
+        b"\xff",
+    ],
+)
+def test_an_odd_manifest_passes_over_its_checkpoint_alone(run: RunFolder, manifest: bytes) -> None:
+    make_checkpoint(run, 50)
+    make_checkpoint(run, 100)
+    (run.checkpoint(100) / "state" / "manifest.json").write_bytes(manifest)
+    found, problems = latest_valid(run)
+    assert found is not None and found.step == 50
+    assert [p.code for p in problems] == ["checkpoint_damaged"]
+
+
+def test_an_odd_header_passes_over_its_checkpoint_alone(run: RunFolder) -> None:
+    make_checkpoint(run, 50)
+    make_checkpoint(run, 100)
+    header = b'{"a":{"data_offsets":[0,"x"]},"b":{"data_offsets":[0,5]}}'
+    lora = run.checkpoint(100) / "lora.safetensors"
+    lora.write_bytes(len(header).to_bytes(8, "little") + header + bytes(50))
+    found, problems = latest_valid(run)
+    assert found is not None and found.step == 50
+    assert "damaged header" in problems[0].title
+
+
 # Earlier runs
 
 

@@ -243,9 +243,9 @@ def test_the_hash_in_the_metadata_is_that_of_the_data(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "code"),
     [
-        (b"", "not_safetensors"),
+        (b"", "file_truncated"),
         (b"<!DOCTYPE html><html>not found</html>", "not_safetensors"),
-        (b"\x80\x02}q\x00.", "not_safetensors"),
+        (b"\x80\x02}q\x00.", "file_truncated"),
         ((8).to_bytes(8, "little") + b"{}      ", "not_a_lora"),
     ],
 )
@@ -274,3 +274,27 @@ def test_a_header_with_the_wrong_shape_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         lora_info(path)
     assert caught.value.problem.code == "not_safetensors"
+
+
+DOWN = "lora_unet_x.lora_down.weight"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        f'{{"{DOWN}":{{"dtype":"F32","shape":[1e999,4],"data_offsets":[0,16]}}}}',
+        f'{{"{DOWN}":{{"dtype":"F32","shape":[],"data_offsets":[0,4]}}}}',
+        f'{{"{DOWN}":{{"dtype":"F32","shape":["4"],"data_offsets":[0,16]}}}}',
+        f'{{"{DOWN}":{{"shape":[4],"data_offsets":[0,16]}}}}',
+        f'{{"__metadata__":[1],"{DOWN}":{{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}}}',
+        '{"a":' + "[" * 5000 + "]" * 5000 + "}",
+        '{"a":{"dtype":"F32","shape":[' + "9" * 4000 + '],"data_offsets":[0,16]}}',
+    ],
+)
+def test_every_damaged_header_is_one_sentence(tmp_path: Path, header: str) -> None:
+    path = tmp_path / "lora.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header.encode() + bytes(16))
+    with pytest.raises(UserError) as caught:
+        lora_info(path)
+    assert caught.value.problem.code in ("not_safetensors", "not_a_lora")
+    assert len(caught.value.problem.title) < 300 + len(str(path))
