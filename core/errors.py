@@ -61,5 +61,11 @@ def fail(code: str, title: str, **more: str) -> UserError:
     return UserError(Problem(code=code, title=title, **more))  # type: ignore[arg-type]
 
 
+def shortened(value: object, most: int = 60) -> str:
+    """A value as Python writes it, in at most `most` characters, for a sentence about it."""
+    shown = repr(value[: most + 1]) if isinstance(value, str | list) else repr(value)
+    return shown if len(shown) <= most else f"{shown[: most - 3]}..."
+
+
 class Stopped(Exception):
     """The user asked to stop; raised at a safe point and caught by whoever owns the run."""

@@ -1,37 +1,27 @@
-"""Numbers as people type and read them: 1e-4 and 0,0001, always the same in every locale."""
+"""Numbers in fields: what is being typed, and how a number is shown, the same in every locale."""
 
 from __future__ import annotations
 
-import math
 import re
 from decimal import Decimal
 from typing import Any
 
-_NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
-_PARTIAL = re.compile(r"[+-]?\d*[.,]?\d*([eE][+-]?\d*)?")
+from core.config.numbers import NotANumber, compact, is_ambiguous, parse_number
+
+_PARTIAL = re.compile(r"[+-]?[0-9]*[.,]?[0-9]*([eE][+-]?[0-9]*)?")
 
 
 def parse(text: str, whole: bool) -> int | float | None:
-    """The number in `text`, or None when it is none (or not whole, where it must be).
-
-    A comma is a decimal point; spaces around and between digits are ignored.
-    """
-    text = re.sub(r"[\s_]", "", text)
-    if not _NUMBER.fullmatch(text):
+    """The number in `text`, or None when it is not one, or one of two (`core.config.numbers`)."""
+    try:
+        return parse_number(text, whole)
+    except NotANumber:
         return None
-    if whole and re.fullmatch(r"[+-]?\d+", text):
-        return int(text)  # float would lose digits of a long seed
-    value = float(text.replace(",", "."))
-    if not math.isfinite(value):
-        return None
-    if whole:
-        return int(value) if value.is_integer() else None
-    return value
 
 
 def could_become(text: str) -> bool:
     """Whether `text` is the beginning of a number."""
-    return bool(_PARTIAL.fullmatch(re.sub(r"[\s_]", "", text)))
+    return bool(_PARTIAL.fullmatch(compact(text)))
 
 
 def show(value: Any) -> str:
@@ -41,6 +31,7 @@ def show(value: Any) -> str:
     if not isinstance(value, float):
         return str(value)
     if value == 0 or 1e-3 <= abs(value) < 1e7:
-        text = repr(value)
-        return text.removesuffix(".0")
+        text = repr(value).removesuffix(".0")
+        # 1.125 would be taken for 1125 where a point separates thousands.
+        return f"{text}0" if is_ambiguous(text) else text
     return f"{Decimal(repr(value)).normalize():e}".replace("e+", "e")

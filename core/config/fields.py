@@ -11,9 +11,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError, core_schema
+
+from core.config.numbers import NotANumber, parse_number
 
 Level = Literal["basic", "all"]
 Kind = Literal["", "folder", "file", "save_file", "model", "text", "prompt", "paragraph"]
@@ -80,6 +82,19 @@ class Settings(BaseModel):
     """Base of every group of settings: checks on assignment, refuses unknown names."""
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _numbers_of_texts(cls, value: Any, info: ValidationInfo) -> Any:
+        # pydantic would take 1 for "1.000", and for true.
+        if not isinstance(value, str | bool) or info.field_name is None:
+            return value
+        kind, _ = _without_none(cls.model_fields[info.field_name].annotation)
+        if kind is not int and kind is not float:
+            return value
+        if isinstance(value, bool):
+            raise NotANumber("a whole number" if kind is int else "a number")
+        return parse_number(value, whole=kind is int)
 
 
 def setting(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,11 +12,13 @@ from core.config.concepts import Concept
 from core.config.fields import SettingInfo, Settings, setting, walk
 from core.config.lora import Lora
 from core.config.model import Model
+from core.config.numbers import Ambiguous, NotANumber, is_marked, parse_number
 from core.config.rules import concept_problems, path_problems
 from core.config.sampling import Sampling
 from core.config.training import Checkpoints, Training
-from core.errors import Problem, UserError
+from core.errors import Problem, UserError, shortened
 from core.optimizers import OPTIMIZERS
+from core.reading import Unreadable, parse_json
 from core.words import tr
 
 FORMAT_VERSION = 1
@@ -143,8 +144,8 @@ def parse_text(info: SettingInfo | None, text: str) -> Any:
     """
     if info is None:
         try:
-            return json.loads(text)
-        except json.JSONDecodeError:
+            return parse_json(text)
+        except Unreadable:
             return text
     if info.optional and text.strip().lower() in ("", "none", "null"):
         return None
@@ -154,8 +155,8 @@ def parse_text(info: SettingInfo | None, text: str) -> Any:
         return words.get(text.strip().lower(), text)
     if info.type in ("int", "float"):
         try:
-            return int(text) if info.type == "int" else float(text.replace(",", "."))
-        except ValueError:
+            return parse_number(text, whole=info.type == "int")
+        except NotANumber:
             return text
     return text
 
@@ -187,10 +188,15 @@ def _problem_of(error: Any) -> Problem:
             title=f"There is no setting named {path}; check its spelling.",
             setting=path,
         )
+    cause = error.get("ctx", {}).get("error")
+    if isinstance(cause, Ambiguous):
+        return Problem(code="setting_invalid", title=f"{title} ({path}) {cause}.", setting=path)
     wants = _expectation(info) if info else error["msg"]
+    if isinstance(got, str) and info is not None and info.type == "int" and is_marked(got):
+        wants = f"{wants}, written without a decimal mark"
     return Problem(
         code="setting_invalid",
-        title=f"{title} ({path}) must be {wants}, not {got!r}.",
+        title=f"{title} ({path}) must be {wants}, not {shortened(got)}.",
         setting=path,
     )
 

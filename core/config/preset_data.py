@@ -26,7 +26,7 @@ from core.config.job import (
     validate,
 )
 from core.config.rules import PATH_KINDS
-from core.errors import Problem, fail
+from core.errors import Problem, fail, shortened
 from core.paths import resources_dir, user_path
 
 Data = dict[str, Any]
@@ -88,7 +88,8 @@ def over_defaults(raw: Mapping[str, Any]) -> tuple[Data, Data, list[Problem]]:
         info = info_of(problem.setting)
         if problem.code == "setting_invalid" and info is not None:
             data = set_path(data, problem.setting, copy.deepcopy(info.default))
-            note = f"The default, {info.default!r}, was taken instead."
+            default = info.empty if info.default is None else repr(info.default)
+            note = f"The default, {default}, was taken instead."
             problems.append(replace(problem, detail=note))
     return Job.model_validate(data).model_dump(), unknown, problems
 
@@ -154,11 +155,9 @@ def _unknown_key(path: str) -> Problem:
 
 
 def _wrong_shape(path: str, wants: str, value: Any) -> Problem:
-    shown = repr(value)
-    shown = shown if len(shown) <= 60 else shown[:57] + "..."
     return Problem(
         code="setting_invalid",
-        title=f"{path} must be {wants}, not {shown}.",
+        title=f"{path} must be {wants}, not {shortened(value)}.",
         detail="The default was taken instead.",
         setting=path,
     )

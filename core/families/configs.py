@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from core.errors import UserError, fail
+from core.errors import UserError, fail, shortened
 from core.reading import LARGEST_JSON, Unreadable, parse_json, read_bytes
 
 _Count = Annotated[int, Field(ge=1, le=16384)]
@@ -239,9 +239,7 @@ def _first_fault(error: ValidationError) -> str:
     said = str(first["msg"]).removeprefix("Value error, ")
     if not name:
         return f"makes no sense: {said}"
-    shown = repr(first["input"])
-    shown = shown if len(shown) <= 60 else shown[:57] + "..."
-    return f"has {name} = {shown}, which no such model has ({said})"
+    return f"has {name} = {shortened(first['input'])}, which no such model has ({said})"
 
 
 def missing(path: Path) -> UserError:

@@ -152,6 +152,46 @@ def test_text_from_the_command_line(path, text, value) -> None:
     assert parse_text(info_of(path), text) == value
 
 
+@pytest.mark.parametrize(
+    ("path", "written", "readings"),
+    [
+        ("training.max_steps", "1.000", "can mean 1 or 1000; write 1 or 1000"),
+        ("training.max_steps", "1,500", "can mean 1.5 or 1500; write 1500"),
+        ("training.learning_rate", "1,000", "can mean 1 or 1000; write 1 or 1000"),
+        ("lora.alpha", "1.125", "can mean 1.125 or 1125; write 1.1250 or 1125"),
+    ],
+)
+def test_a_thousand_or_one_is_asked_about(path, written, readings) -> None:
+    # The window and job files hold what was typed, the command line passes it on unchanged.
+    for value in (written, parse_text(info_of(path), written)):
+        _, problems = validate(set_path(valid(), path, value))
+        assert [(p.code, p.setting) for p in problems] == [("setting_invalid", path)]
+        assert readings in problems[0].title
+
+
+@pytest.mark.parametrize(
+    ("path", "written", "value"),
+    [
+        ("training.learning_rate", "0,0001", 1e-4),
+        ("training.learning_rate", "0.001", 1e-3),
+        ("training.learning_rate", "1e-4", 1e-4),
+        ("training.max_steps", "1 000", 1000),
+        ("training.max_steps", "1e3", 1000),
+    ],
+)
+def test_numbers_in_quotes_mean_the_same_in_job_files(path, written, value) -> None:
+    job, problems = validate(set_path(valid(), path, written))
+    assert job is not None, problems
+    assert get_path(job, path) == value == parse_text(info_of(path), written)
+
+
+@pytest.mark.parametrize("written", ["16.0", "1,5", "four", True, "1_0.0", "9" * 5000, ""])
+def test_whole_numbers_take_no_decimal_mark(written) -> None:
+    _, problems = validate(set_path(valid(), "training.batch_size", written))
+    assert [p.setting for p in problems] == ["training.batch_size"]
+    assert len(problems[0].title) < 200
+
+
 def test_conditions() -> None:
     data = valid()
     assert applies(BY_PATH["training.loss.kind"], data)
