@@ -196,5 +196,5 @@ def tell_end(run: RunFolder, ended: Ended) -> None:
         say(f"Samples: {samples}")
     if ended.needs_consent:
         say(f'Go on all the same with: limner resume "{run.path}" --accept-changes')
-    elif ended.code in (FAILED, STOPPED):
+    elif ended.code in (FAILED, STOPPED) and run.job_file.exists():
         say(f'Resume with: limner resume "{run.path}"')

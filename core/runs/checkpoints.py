@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from core import files
 from core.errors import Problem, fail
 from core.reading import Unreadable, read_json, read_safetensors_header, sha256_of
 from core.runs.folder import RunFolder, step_of
@@ -91,10 +92,13 @@ def latest_valid(
 ) -> tuple[CheckpointInfo | None, list[Problem]]:
     """The newest checkpoint (older than step `before`) to go on from, read and verified.
 
-    Damaged ones are passed over with a warning each; None when there is none.
+    Those that the run has turned its back on (`stand_at`) come last. Damaged ones are passed over
+    with a warning each; None when there is none.
     """
     problems: list[Problem] = []
-    for listed in reversed(list_checkpoints(run)):
+    head = _head(run)
+    found = list_checkpoints(run)
+    for listed in sorted(found, key=lambda c: (head is None or c.step <= head, c.step))[::-1]:
         if before is not None and listed.step >= before:
             continue
         checkpoint = verify(listed)
@@ -103,6 +107,25 @@ def latest_valid(
         if checkpoint.problem is not None:
             problems.append(replace(checkpoint.problem, severity="warning"))
     return None, problems
+
+
+def stand_at(run: RunFolder, step: int) -> None:
+    """Remember that the run goes on from `step`, where checkpoints of later steps lie about.
+
+    They are of a way that somebody has turned back on, and not what `latest` means. Raises OSError.
+    """
+    steps = (step_of(entry.name) for entry in run.checkpoints_folder.iterdir())
+    if any(other is not None and other > step for other in steps):
+        files.write_json(run.head_file, {"step": step})
+    else:
+        files.unlink(run.head_file, missing_ok=True)
+
+
+def _head(run: RunFolder) -> int | None:
+    try:
+        return int(read_json(run.head_file)["step"])
+    except (ValueError, KeyError, TypeError, OverflowError):
+        return None
 
 
 def choose(run: RunFolder, name: str) -> tuple[CheckpointInfo | None, list[Problem]]:
@@ -161,10 +184,10 @@ def safetensors_fault(path: Path) -> str:
 def _state_fault(state: Path, step: int, hashes: bool) -> str:
     try:
         manifest = read_json(state / MANIFEST_NAME)
-        files: dict[str, Any] = manifest["files"]
+        listed: dict[str, Any] = manifest["files"]
         written_at = int(manifest["step"])
         facts = {
-            f"{STATE_NAME}/{name}": (int(v["size"]), str(v["sha256"])) for name, v in files.items()
+            f"{STATE_NAME}/{name}": (int(v["size"]), str(v["sha256"])) for name, v in listed.items()
         }
         if lora := manifest.get("lora"):
             facts[LORA_NAME] = (int(lora["size"]), str(lora["sha256"]))

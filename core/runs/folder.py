@@ -54,6 +54,11 @@ class RunFolder:
         """The newest checkpoint's LoRA."""
         return self.path / "lora.safetensors"
 
+    @property
+    def head_file(self) -> Path:
+        """The step that the run stands at, where checkpoints of later steps lie about."""
+        return self.checkpoints_folder / "head.json"
+
     def checkpoint(self, step: int) -> Path:
         """The folder of the checkpoint at `step`."""
         return self.checkpoints_folder / step_name(step)

@@ -152,10 +152,14 @@ def _why(error: Exception) -> str:
     return str(error)
 
 
-def drop_old_states(run: RunFolder, keep: int) -> None:
-    """Remove the states of all but the newest `keep` checkpoints; LoRA files all stay."""
+def drop_old_states(run: RunFolder, keep: int, upto: int) -> None:
+    """Remove the states of all but the newest `keep` checkpoints; LoRA files all stay.
+
+    Those after the step `upto` are of a way that the run has turned back on; they stay until it
+    gets there again, and do not count.
+    """
     steps = (step_of(f.name) for f in run.checkpoints_folder.iterdir())
-    folders = [run.checkpoint(step) for step in sorted(s for s in steps if s is not None)]
+    folders = [run.checkpoint(s) for s in sorted(s for s in steps if s is not None and s <= upto)]
     with_state = [folder for folder in folders if (folder / "state").is_dir()]
     for folder in with_state[:-keep]:
         # Renamed first: half a removed state must not look like a damaged one.
@@ -183,9 +187,10 @@ def adopt_written(run: RunFolder) -> None:
 
 def remove_leftovers(run: RunFolder) -> None:
     """Remove what an interrupted write or removal left behind; what is whole is kept."""
-    for file in run.path.glob("samples/*/.writing-*"):
-        with contextlib.suppress(OSError):
-            files.unlink(file)
+    for pattern in ("samples/*/.writing-*", ".writing-*.safetensors"):
+        for file in run.path.glob(pattern):
+            with contextlib.suppress(OSError):
+                files.unlink(file)
     adopt_written(run)
     if not run.checkpoints_folder.is_dir():
         return

@@ -17,6 +17,7 @@ from core.files import write_with
 from core.lora.file import read_header, write_lora
 from core.lora.metadata import lora_metadata, run_of
 from core.lora.verify import Verified, verify
+from core.runs import checkpoints
 from core.runs.folder import step_name
 from core.runs.output import is_lora_of_ours, output_path
 from core.training import checkpoint
@@ -54,7 +55,8 @@ def save_checkpoint(session: Session) -> Path | None:
     for problem in _doubts(found, session, place):
         session.emit(warning_of(problem))
     _renew_lora(session, place / "lora.safetensors")
-    checkpoint.drop_old_states(run, session.job.checkpoints.keep_states)
+    _stand_at(session, step)
+    checkpoint.drop_old_states(run, session.job.checkpoints.keep_states, step)
     session.emit(
         protocol.Checkpoint(
             step=step,
@@ -71,6 +73,15 @@ def take_up(session: Session, start: Path) -> None:
     lora = start / "lora.safetensors"
     if session.is_main and lora.exists():
         _renew_lora(session, lora)
+        _stand_at(session, session.step)
+
+
+def _stand_at(session: Session, step: int) -> None:
+    try:
+        checkpoints.stand_at(session.run, step)
+    except OSError as error:
+        if not files.is_in_use(error):
+            raise
 
 
 def _finish(session: Session, step: int, written: Path) -> Path:

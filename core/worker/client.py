@@ -63,6 +63,8 @@ class WorkerProcess(LineProcess[Event]):
 
 def send_by_folder(run: RunFolder, command: protocol.Command) -> None:
     """Command a worker that somebody else started; it looks once a second. Raises OSError."""
+    # A folder that was deleted must not come back with a command alone in it.
+    os.stat(run.job_file)
     name = f"{time.time_ns():020d}-{os.getpid()}.json"
     write_text(run.commands_folder / name, protocol.encode(command) + "\n")
 

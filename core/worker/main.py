@@ -16,6 +16,7 @@ import argparse
 import contextlib
 import errno
 import faulthandler
+import functools
 import logging
 import os
 import platform
@@ -137,25 +138,19 @@ def _work(
     code = BAD_SETTINGS
     try:
         job = place.read_job()
-        for problem in warnings:
-            outlet.emit(event_of(problem))
         code = FAILED
         outlet.emit(protocol.Phase(name="loading", text="starting"))
         prepare_environment(job)
         train = trainer or _import_trainer()
-        outlet.emit(describe_process(start.name if start else ""))
-        control.check()
-        while True:
-            try:
-                outcome = train(job, place, outlet.emit, control, start.path if start else None)
-                break
-            except UserError as error:
-                if not any_start or start is None or error.problem.code != "checkpoint_damaged":
-                    raise
-                outlet.emit(event_of(replace(error.problem, severity="warning")))
-                start, found = checkpoints.latest_valid(place, before=start.step)
-                for problem in found if start else [*found, _nothing_to_resume()]:
-                    outlet.emit(event_of(problem))
+
+        def announce(start: checkpoints.CheckpointInfo | None, warnings: list[Problem]) -> None:
+            outlet.emit(describe_process(start.name if start else ""))
+            for problem in warnings:
+                outlet.emit(event_of(problem))
+            control.check()
+
+        attempt = functools.partial(train, job, place, outlet.emit, control)
+        outcome = _train(attempt, place, start, warnings, any_start, announce)
         done = protocol.Done(
             status=outcome.status,
             step=outcome.step,
@@ -173,6 +168,30 @@ def _work(
         traceback.print_exc()
         problem = problem_of(error, job, place)
         return [event_of(problem), _done(place, outlet, "failed")], FAILED
+
+
+def _train(
+    attempt: Callable[[Path | None], Any],
+    place: RunFolder,
+    start: checkpoints.CheckpointInfo | None,
+    warnings: list[Problem],
+    any_start: bool,
+    announce: Callable[[checkpoints.CheckpointInfo | None, list[Problem]], None],
+) -> Any:
+    """Train from `start`, or where its state proves unreadable from one before; the outcome.
+
+    announce: is told before each attempt where it begins, and what was passed over until then.
+    """
+    while True:
+        announce(start, warnings)
+        try:
+            return attempt(start.path if start else None)
+        except UserError as error:
+            if not any_start or start is None or error.problem.code != "checkpoint_damaged":
+                raise
+            told = replace(error.problem, severity="warning")
+            start, found = checkpoints.latest_valid(place, before=start.step)
+            warnings = [*warnings, told, *found, *([] if start else [_nothing_to_resume()])]
 
 
 def _done(place: RunFolder, outlet: Outlet, status: protocol.Status) -> protocol.Done:
@@ -420,7 +439,9 @@ def _follow(place: RunFolder, resume: str, trainer: TrainFunction | None) -> int
         start, _ = checkpoints.choose(place, resume) if resume else (None, [])
         prepare_environment(job)
         train = trainer or _import_trainer()
-        outcome = train(job, place, lambda _event: None, control, start.path if start else None)
+        attempt = functools.partial(train, job, place, lambda _event: None, control)
+        # As the first one does, which tells of it.
+        outcome = _train(attempt, place, start, [], resume == "latest", lambda *_: None)
         return _CODES[outcome.status]
     except Stopped:
         return STOPPED

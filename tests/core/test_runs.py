@@ -16,7 +16,13 @@ import pytest
 from core.config.job import defaults, require, set_path
 from core.errors import UserError
 from core.runs import lock
-from core.runs.checkpoints import choose, latest_valid, list_checkpoints, safetensors_fault
+from core.runs.checkpoints import (
+    choose,
+    latest_valid,
+    list_checkpoints,
+    safetensors_fault,
+    stand_at,
+)
 from core.runs.events import EventLog, after_resume, read_events
 from core.runs.folder import RunFolder, create
 from core.runs.history import list_runs, summarize
@@ -220,7 +226,9 @@ def make_checkpoint(run: RunFolder, at: int, with_state: bool = True) -> Path:
         for name, data in files.items():
             (state / name).write_bytes(data)
             listed[name] = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-        manifest = {"limner": 1, "step": at, "files": listed}
+        data = safetensors()
+        lora = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        manifest = {"limner": 1, "step": at, "files": listed, "lora": lora}
         (state / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     return folder
 
@@ -249,6 +257,11 @@ def test_checkpoints_are_listed_by_step(run: RunFolder) -> None:
 def cut_lora(folder: Path) -> None:
     path = folder / "lora.safetensors"
     path.write_bytes(path.read_bytes()[:-1])
+
+
+def flip_lora(folder: Path) -> None:
+    path = folder / "lora.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"\x02")
 
 
 def lose_lora(folder: Path) -> None:
@@ -284,6 +297,7 @@ def foreign_state(folder: Path) -> None:
 
 DAMAGES = [
     cut_lora,
+    flip_lora,
     lose_lora,
     cut_state,
     flip_state,
@@ -307,6 +321,35 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(run: RunFolder, damag
     with pytest.raises(UserError, match="step-000100") as caught:
         choose(run, "step-000200")
     assert caught.value.problem.code == "checkpoint_damaged"
+
+
+def test_the_latest_checkpoint_is_of_the_way_that_was_taken_last(run: RunFolder) -> None:
+    for at in (100, 200, 300, 400):
+        make_checkpoint(run, at)
+    stand_at(run, 200)  # somebody resumed from there
+    newest, _ = latest_valid(run)
+    assert newest is not None and newest.step == 200
+    assert [c.step for c in list_checkpoints(run)] == [100, 200, 300, 400]
+    make_checkpoint(run, 250)
+    stand_at(run, 250)
+    newest, _ = latest_valid(run)
+    assert newest is not None and newest.step == 250
+    flip_state(run.checkpoint(250))
+    flip_state(run.checkpoint(200))
+    newest, problems = latest_valid(run)
+    assert newest is not None and (newest.step, len(problems)) == (100, 2)
+    stand_at(run, 400)
+    newest, _ = latest_valid(run)
+    assert newest is not None and newest.step == 400
+    assert sorted(p.name for p in run.checkpoints_folder.iterdir() if not p.is_dir()) == []
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"step": "x"}', '{"step": 1e999}', "[" * 100_000])
+def test_a_damaged_note_of_where_the_run_stands_counts_as_none(run: RunFolder, text: str) -> None:
+    make_checkpoint(run, 100)
+    run.head_file.write_text(text)
+    newest, problems = latest_valid(run)
+    assert newest is not None and (newest.step, problems) == (100, [])
 
 
 @pytest.mark.parametrize("name", ["step-000100", "100"])
