@@ -14,6 +14,7 @@ from core.config.concepts import Concept
 from core.data.encoding import Encoder, Pixels
 from core.data.types import Bucket, Item, Placement
 from core.errors import UserError
+from core.families.base import Frame
 from core.training import trainer
 
 
@@ -136,6 +137,7 @@ def test_pictures_too_many_for_the_memory_are_encoded_one_by_one_without_the_fai
     model = _Narrow()
     placement = Placement(Bucket(8, 8), (8, 8), (0, 0), False)
     items = [Item(n, 0, Path(f"{n}.png"), (8, 8), placement, ("",)) for n in range(3)]
-    pixels = [Pixels(torch.zeros(3, 8, 8, dtype=torch.uint8))] * 3
+    frame = Frame.whole((8, 8))
+    pixels = [Pixels(torch.zeros(3, 8, 8, dtype=torch.uint8), frame)] * 3
     found = Encoder(model, [Concept()]).encode(items, pixels)  # type: ignore[arg-type]
     assert len(found) == 3 and model.held_at_retry == [False, False, False]
