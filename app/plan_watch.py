@@ -187,9 +187,9 @@ def make_forecast(
     bad: pictures that cannot be decoded; those that were changed since are given another chance.
     """
     from core.data.plan import make_plan
+    from core.families.layers import lora_bytes
     from core.runs.estimates import measured_speed, time_need
     from core.runs.findings import fitting_problems
-    from core.runs.layers import lora_bytes
     from core.runs.preflight import samples_drawn
 
     step = file.bucket_step if file else USUAL_STEP

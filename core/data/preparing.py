@@ -45,8 +45,8 @@ def warn(emit: Emit, problem: Problem) -> None:
 
 
 def on_cpu(model: LoadedModel) -> bool:
-    """Whether all of the model's trainable networks are on the CPU."""
-    parameters = (next(part.parameters(), None) for part in model.components.values())
+    """Whether all of the model's networks are on the CPU."""
+    parameters = (next(part.parameters(), None) for part in model.parts.values())
     return all(p is None or p.device.type == "cpu" for p in parameters)
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.data.textfile import without_surrogates
-from core.errors import fail
+from core.errors import UserError, fail
 from core.paths import resources_dir
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+    from core.families.base import BaseModelFile
 
 # One chunk of a CLIP text encoder: 77 less its start and end mark.
 CHUNK = 75
@@ -22,6 +24,7 @@ _PIECES = (
     r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 )
 _AT_ONCE = 4096
+_VOCABULARIES = ("tokenizer.json", "vocab.json")
 
 
 def count_tokens(texts: Sequence[str], tokenizer_folder: Path | None = None) -> list[int]:
@@ -38,6 +41,19 @@ def count_tokens(texts: Sequence[str], tokenizer_folder: Path | None = None) -> 
         encoded = tokenizer.encode_batch_fast(some, add_special_tokens=False)
         counts += [len(one) for one in encoded]
     return counts
+
+
+def tokens_of(base: BaseModelFile | None) -> Callable[[Sequence[str]], list[int]]:
+    """What counts the tokens of captions for a base model: its own tokenizer where its folder has
+    a good one, else that of Stable Diffusion 1.x."""
+    folder = base.path / "tokenizer" if base is not None else None
+    if folder is None or not any((folder / name).is_file() for name in _VOCABULARIES):
+        return count_tokens
+    try:
+        count_tokens([""], folder)
+    except UserError:
+        return count_tokens  # loading the model will tell
+    return partial(count_tokens, tokenizer_folder=folder)
 
 
 @lru_cache(maxsize=4)

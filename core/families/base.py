@@ -7,7 +7,8 @@ and decodes. Everything else (loop, sampler, cache, LoRA files) is written again
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
@@ -15,11 +16,15 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
+    from core.config.lora import Lora
     from core.config.training import Loss, Timesteps
+    from core.families.layers import Layer
 
 PredictionType = Literal["epsilon", "v_prediction", "velocity"]
 Size = tuple[int, int]
 Point = tuple[int, int]
+Role = Literal["denoiser", "text", "vae"]
+ROLES: tuple[Role, ...] = ("denoiser", "text", "vae")
 # Whatever a family's text side makes of captions, by name; every value has a row for each caption.
 Conditioning = Mapping[str, "torch.Tensor"]
 
@@ -49,7 +54,11 @@ class TextSide(Protocol):
 
     A caption's length is how many rows of numbers it takes at least. Captions of unequal length
     are brought to one by the family, which knows how its network was trained to see the rest.
+    width: numbers per row.
     """
+
+    @property
+    def width(self) -> int: ...
 
     def length(self, caption: str) -> int:
         """The length of a caption alone."""
@@ -68,18 +77,64 @@ class TextSide(Protocol):
 
 
 @dataclass(frozen=True)
+class Part:
+    """A network of a model, as facts.
+
+    folder, stem: where its weights lie in a diffusers folder, and their file's name without
+    ending. prefixes: what its tensors' names may begin with in one file. tokenizer: the folder of
+    a text part's tokenizer. lora_prefix: what its keys in LoRA files begin with; empty where it is
+    never trained. targets: `lora.targets` -> how names of modules that learn end. blocks, outside:
+    how names of modules that may learn begin, and which of those may not all the same; by
+    diffusers' names and by those of single files. title: what people call it.
+    """
+
+    name: str
+    role: Role
+    title: str
+    folder: str
+    stem: str
+    prefixes: tuple[str, ...] = ()
+    tokenizer: str = ""
+    lora_prefix: str = ""
+    targets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    blocks: tuple[str, ...] = ("",)
+    outside: tuple[str, ...] = ()
+
+    def adapts(self, module: str, targets: str) -> bool:
+        """Whether a linear layer or convolution of this name gets a LoRA under `lora.targets`."""
+        inside = module.startswith(self.blocks) and not module.startswith(self.outside or ("\0",))
+        return inside and module.endswith(self.targets.get(targets, ()))
+
+
+@dataclass(frozen=True)
 class FamilyInfo:
     """Facts about a family that need no weights.
 
-    bucket_step: pictures' sides are multiples of this many pixels. architecture: the
-    modelspec.architecture of its LoRA files.
+    parts: its networks, those that a LoRA changes in the order of LoRA files. pipelines: names of
+    diffusers pipelines whose folders hold such a model. bucket_step: pictures' sides are multiples
+    of this many pixels. architecture: the modelspec.architecture of its LoRA files; base_version:
+    what kohya's programs call it.
     """
 
     name: str
     title: str
+    parts: tuple[Part, ...]
+    pipelines: tuple[str, ...]
     default_resolution: int
     bucket_step: int
     architecture: str
+    base_version: str
+
+    def part(self, name: str) -> Part:
+        """The part called `name`. Raises KeyError."""
+        for part in self.parts:
+            if part.name == name:
+                return part
+        raise KeyError(name)
+
+    def of(self, *roles: Role) -> tuple[Part, ...]:
+        """The parts with one of these roles."""
+        return tuple(part for part in self.parts if part.role in roles)
 
 
 @dataclass(frozen=True)
@@ -170,11 +225,9 @@ class NoiseProcess(Protocol):
 class LoadedModel(Protocol):
     """A base model in memory, its weights frozen and in eval mode.
 
-    components: the trainable networks by name, such as `unet` and `text_encoder`; LoRA layers
-    are injected into them in place. key_prefixes: component -> prefix of its keys in LoRA files
-    (`lora_unet`, `lora_te`). identity: a hash of what latents depend on ("vae") and of what
-    text embeddings depend on ("text"), for cache keys. latent_scale: pixels per latent, 8 for
-    SD1.5.
+    parts: its networks by name; LoRA layers are injected into them in place. identity: a hash of
+    what latents depend on ("vae") and of what conditioning depends on ("text"), for cache keys.
+    latent_scale: pixels per latent, 8 for SD1.5.
     """
 
     @property
@@ -182,15 +235,13 @@ class LoadedModel(Protocol):
     @property
     def file(self) -> BaseModelFile: ...
     @property
-    def components(self) -> Mapping[str, torch.nn.Module]: ...
-    @property
-    def key_prefixes(self) -> Mapping[str, str]: ...
+    def parts(self) -> Mapping[str, torch.nn.Module]: ...
     @property
     def process(self) -> NoiseProcess: ...
     @property
     def text(self) -> TextSide: ...
     @property
-    def identity(self) -> Mapping[str, str]: ...
+    def identity(self) -> Mapping[Role, str]: ...
     @property
     def latent_channels(self) -> int: ...
     @property
@@ -217,33 +268,62 @@ class LoadedModel(Protocol):
         """
         ...
 
-    def lora_targets(self, targets: str, text_encoder: bool) -> dict[str, list[str]]:
-        """Component -> full names of the modules that get a LoRA, for `lora.targets`."""
+    def place(self, *roles: Role) -> None:
+        """Have the parts with these roles on the device, and no others, from now on."""
         ...
 
-    def place(self, component: Literal["vae", "text_encoder", "unet"], on: torch.device) -> None:
-        """Move one part to a device (to the CPU to free GPU memory)."""
+    def resident(self, *roles: Role) -> AbstractContextManager[None]:
+        """The same for the time of a block; what was there before comes back at its end.
+
+        An exception ends what the model was loaded for, so after one nothing comes back.
+        """
         ...
+
+
+def trained_parts(model: LoadedModel) -> dict[str, torch.nn.Module]:
+    """The networks of a model that a LoRA can change, by name."""
+    return {p.name: model.parts[p.name] for p in model.info.parts if p.lora_prefix}
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How a base model is to be loaded.
+
+    vae: another VAE, a file or a diffusers folder. dtype: of everything but the VAE, which takes
+    what it is safe in. device: where it will calculate; it is loaded into main memory.
+    """
+
+    vae: Path | None
+    dtype: torch.dtype
+    device: torch.device
+    clip_skip: int
+    prediction_type: PredictionType
+    zero_terminal_snr: bool
 
 
 class Family(Protocol):
-    """One model family."""
+    """One model family. Its module is torch-free at import."""
 
     @property
     def info(self) -> FamilyInfo: ...
 
-    def load(
-        self,
-        file: BaseModelFile,
-        *,
-        vae: Path | None,
-        dtype: torch.dtype,
-        device: torch.device,
-        clip_skip: int,
-        prediction_type: PredictionType,
-        zero_terminal_snr: bool,
-    ) -> LoadedModel:
+    def load(self, file: BaseModelFile, how: Loading) -> LoadedModel:
         """Load fully offline. Raises UserError when the files are damaged or incomplete."""
+        ...
+
+    def activations(
+        self,
+        layers: Sequence[Layer],
+        lora: Lora,
+        positions: float,
+        size: int,
+        checkpointing: bool,
+    ) -> float:
+        """Bytes that one sample keeps for the backward pass, with `size` bytes a number.
+
+        positions: latents of a picture, width times height. checkpointing: whether blocks keep
+        their input alone.
+        """
         ...
 
     def build_tiny(self, folder: Path, seed: int) -> Path:

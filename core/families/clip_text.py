@@ -1,13 +1,19 @@
-"""Prompts of any length through a CLIP text encoder, in chunks of 75 tokens."""
+"""Loading CLIP text encoders, and prompts of any length through them, in chunks of 75 tokens."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from core.errors import fail
 from core.families.base import Conditioning
+from core.families.configs import read_json
+from core.families.sources import Source
+from core.families.weights import build, fill, materialise_positions
 
 
 def prompt_ids(tokenizer: Any, prompt: str) -> list[int]:
@@ -70,6 +76,7 @@ class ClipText:
 
     def __init__(self, tokenizer: Any, encoder: torch.nn.Module, skip: int) -> None:
         self.tokenizer, self.encoder, self.skip = tokenizer, encoder, skip
+        self.width = int(encoder.config.hidden_size)  # type: ignore[union-attr,arg-type]
 
     def length(self, caption: str) -> int:
         """The length of a caption alone: whole chunks of 77."""
@@ -84,3 +91,68 @@ class ClipText:
         one = int(self.tokenizer.model_max_length)
         ids = chunked_ids(self.tokenizer, captions, length // one if length else None)
         return {"embeddings": encode(self.encoder, ids, one, self.skip)}
+
+
+def load_clip(source: Source, dtype: torch.dtype, digest: Any, *, projection: bool = False) -> Any:
+    """A CLIP text encoder in main memory, with its projection of pooled vectors where asked for.
+
+    digest: updated with everything that its output depends on. Raises UserError as `fill` does.
+    """
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+    config = read_json(source.config)
+    kind = CLIPTextModelWithProjection if projection else CLIPTextModel
+    encoder = build(lambda: kind(CLIPTextConfig(**config)), source.config)
+
+    def names(name: str) -> list[str]:
+        if name == "text_projection.weight":
+            return [name]
+        bare = name.removeprefix("text_model.")
+        return [f"text_model.{bare}", bare]
+
+    def ignore(name: str) -> bool:
+        # Position numbers, and of full CLIP models what compares texts with pictures.
+        unused = ("position_ids", "logit_scale")
+        return name.endswith(unused if projection else (*unused, "text_projection.weight"))
+
+    what = source.part.title
+    fill(encoder, source.tensors, names, what=what, dtype=dtype, ignore=ignore, digest=digest)
+    materialise_positions(encoder)
+    digest.update(json.dumps(config, sort_keys=True, default=str).encode())
+    return encoder
+
+
+def load_tokenizer(folder: Path, digest: Any, **changes: str) -> Any:
+    """A CLIP tokenizer. Raises UserError `base_unreadable`.
+
+    changes: special tokens that differ from what the folder says.
+    """
+    from transformers import CLIPTokenizer
+
+    for name in ("tokenizer.json", "vocab.json", "merges.txt"):
+        if (folder / name).is_file():
+            digest.update(name.encode() + (folder / name).read_bytes())
+    try:
+        tokenizer = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True, **changes)
+    except Exception as error:
+        raise fail(
+            "base_unreadable",
+            f"The tokenizer in {folder} cannot be read; download or copy the model again.",
+            detail=str(error),
+            file=str(folder),
+        ) from error
+    if tokenizer.model_max_length > 10_000:
+        # transformers' "unknown": older folders lack tokenizer_config.json.
+        tokenizer.model_max_length = 77
+    return tokenizer
+
+
+def check_skip(encoder: Any, skip: int, part: str, least: int = 1) -> None:
+    """Raise UserError `clip_skip_too_large` unless `least` layers are left after `skip`."""
+    layers = encoder.config.num_hidden_layers
+    if skip + least > layers:
+        raise fail(
+            "clip_skip_too_large",
+            f"model.clip_skip is {skip}, but the {part} has only {layers} layers; lower it.",
+            setting="model.clip_skip",
+        )

@@ -57,11 +57,10 @@ def fill(
     *,
     what: str,
     dtype: torch.dtype,
-    device: torch.device,
     ignore: Callable[[str], bool] = lambda name: False,
     digest: hashlib._Hash | None = None,
 ) -> None:
-    """Put stored weights into a module that was built on the meta device.
+    """Put stored weights into a module that was built on the meta device, in main memory.
 
     names_for: the module's name of a tensor -> the names that it may have in the file.
     ignore: file names that need no place. what: the part's name for messages (`UNet`).
@@ -97,7 +96,7 @@ def fill(
         if digest is not None:
             digest.update(f"{name} {stored.dtype} {tuple(stored.shape)}\n".encode())
             digest.update(stored.contiguous().view(torch.uint8).numpy().data)
-        filled[name] = stored.to(device=device, dtype=dtype, copy=True)
+        filled[name] = stored.to(dtype=dtype, copy=True)
     module.load_state_dict(filled, assign=True)
     module.requires_grad_(False).eval()
 
@@ -153,7 +152,7 @@ def build(make: Callable[[], torch.nn.Module], config: Path) -> torch.nn.Module:
         ) from error
 
 
-def materialise_positions(module: torch.nn.Module, device: torch.device) -> None:
+def materialise_positions(module: torch.nn.Module) -> None:
     """Recompute the text encoder's position numbers, which no file stores."""
     for name, buffer in list(module.named_buffers()):
         if not buffer.is_meta:
@@ -162,5 +161,5 @@ def materialise_positions(module: torch.nn.Module, device: torch.device) -> None
         if leaf != "position_ids":
             raise RuntimeError(f"buffer {name} has no value")
         holder = module.get_submodule(owner)
-        values = torch.arange(buffer.shape[-1], device=device).expand(1, -1)
+        values = torch.arange(buffer.shape[-1]).expand(1, -1)
         holder.register_buffer(leaf, values, persistent=False)

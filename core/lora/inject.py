@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from core.config.lora import Lora
-from core.families.base import LoadedModel
+from core.families.base import LoadedModel, Part, Role, trained_parts
 from core.lora.keys import key_table
+from core.lora.targets import targets_of
 from core.randomness import generator
 
 ADAPTER = "default"
@@ -26,11 +27,16 @@ class LoraLayer:
     live float32 parameters.
     """
 
-    component: str
+    part: Part
     module: str
     down: nn.Parameter
     up: nn.Parameter
     alpha: float
+
+    @property
+    def component(self) -> str:
+        """The part's name."""
+        return self.part.name
 
     @property
     def rank(self) -> int:
@@ -56,6 +62,10 @@ class Adapter:
     def components(self) -> list[str]:
         """Names of the components that have layers."""
         return list(dict.fromkeys(layer.component for layer in self.layers.values()))
+
+    def role(self, component: str) -> Role:
+        """What a component does in the model. Raises KeyError for one without layers."""
+        return {layer.component: layer.part.role for layer in self.layers.values()}[component]
 
     def named_weights(self) -> Iterator[tuple[str, nn.Parameter]]:
         """(`<key>.lora_down.weight`, parameter) pairs, the names used in files and states."""
@@ -88,8 +98,8 @@ def inject(model: LoadedModel, settings: Lora, seed: int) -> Adapter:
     """
     from peft import LoraConfig, inject_adapter_in_model
 
-    targets = model.lora_targets(settings.targets, settings.text_encoder)
-    table = key_table(targets, model.key_prefixes)
+    targets = targets_of(model, settings)
+    table = key_table(targets, model.info)
     for component, names in targets.items():
         if not names:
             continue
@@ -100,15 +110,15 @@ def inject(model: LoadedModel, settings: Lora, seed: int) -> Adapter:
             target_modules=set(names),
             init_lora_weights=True,
         )
-        inject_adapter_in_model(config, model.components[component], adapter_name=ADAPTER)
+        inject_adapter_in_model(config, model.parts[component], adapter_name=ADAPTER)
     layers = {}
-    for key, (component, name) in table.items():
-        wrapped = model.components[component].get_submodule(name)
+    for key, (part, name) in table.items():
+        wrapped = model.parts[part.name].get_submodule(name)
         down, up = wrapped.lora_A[ADAPTER], wrapped.lora_B[ADAPTER]
         _start(down, up, seed, key)
-        layers[key] = LoraLayer(component, name, down.weight, up.weight, settings.alpha)
-    for component in model.components.values():
-        for name, parameter in component.named_parameters():
+        layers[key] = LoraLayer(part, name, down.weight, up.weight, settings.alpha)
+    for network in trained_parts(model).values():
+        for name, parameter in network.named_parameters():
             parameter.requires_grad_(".lora_A." in name or ".lora_B." in name)
     return Adapter(layers)
 
@@ -128,12 +138,12 @@ def _start(down: nn.Module, up: nn.Module, seed: int, key: str) -> None:
 
 @contextmanager
 def without_adapter(model: LoadedModel, adapter: Adapter) -> Iterator[None]:
-    """Within the block the model gives what it gave before `inject`, in all its components."""
+    """Within the block the model gives what it gave before `inject`, in all its parts."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     wrapped = []
     for layer in adapter.layers.values():
-        module = model.components[layer.component].get_submodule(layer.module)
+        module = model.parts[layer.part.name].get_submodule(layer.module)
         assert isinstance(module, BaseTunerLayer)
         wrapped.append(module)
     for module in wrapped:
@@ -151,7 +161,7 @@ def set_training(model: LoadedModel, adapter: Adapter, training: bool) -> None:
     The base model's own dropout, if its config has any, stays off: it is frozen.
     """
     for name in adapter.components():
-        component = model.components[name]
+        component = model.parts[name]
         component.train(training)
         for path, module in component.named_modules():
             if isinstance(module, nn.Dropout) and ".lora_dropout." not in path:

@@ -9,33 +9,35 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-TEXT_PREFIXES = ("lora_te",)
+from core.families.base import FamilyInfo, Part
 
 
-def flat_key(prefix: str, module: str) -> str:
+def flat_key(part: Part, module: str) -> str:
     """The file key of a module, without `.lora_down.weight` and the like.
 
-    prefix: `lora_unet`, `lora_te`, `lora_te1`, ... Text-encoder names always carry `text_model.`,
-    which transformers 5 dropped from CLIPTextModel's own names but every loader expects.
+    Text-encoder names always carry `text_model.`, which transformers 5 dropped from
+    CLIPTextModel's own names but every loader expects.
     """
-    if prefix.startswith(TEXT_PREFIXES) and not module.startswith("text_model."):
+    if part.role == "text" and not module.startswith("text_model."):
         module = f"text_model.{module}"
-    return f"{prefix}_{module.replace('.', '_')}"
+    return f"{part.lora_prefix}_{module.replace('.', '_')}"
 
 
 def key_table(
-    modules: Mapping[str, Iterable[str]], prefixes: Mapping[str, str]
-) -> dict[str, tuple[str, str]]:
-    """File key -> (component, module) for every adapted module.
+    modules: Mapping[str, Iterable[str]], info: FamilyInfo
+) -> dict[str, tuple[Part, str]]:
+    """File key -> (part, module) for every adapted module.
+
+    modules: part -> names of its modules.
 
     The flat spelling cannot be undone by itself (both `.` and `_` became `_`), so reading goes
     through this table. Raises ValueError if two modules would share a key.
     """
-    table: dict[str, tuple[str, str]] = {}
-    for component, names in modules.items():
+    table: dict[str, tuple[Part, str]] = {}
+    for part, names in ((info.part(own), names) for own, names in modules.items()):
         for name in names:
-            key = flat_key(prefixes[component], name)
+            key = flat_key(part, name)
             if key in table:
                 raise ValueError(f"{key} would name both {table[key][1]} and {name}")
-            table[key] = (component, name)
+            table[key] = (part, name)
     return table

@@ -57,7 +57,7 @@ def lora_metadata(
         "ss_network_module": "networks.lora",
         "ss_network_dim": job.lora.rank,
         "ss_network_alpha": job.lora.alpha,
-        "ss_base_model_version": "sd_v1" if family.name == "sd15" else family.name,
+        "ss_base_model_version": family.base_version,
         "ss_v2": False,
         "ss_output_name": title,
         "ss_sd_model_name": base.path.name,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from core.families.base import Part
 from core.lora.inject import Adapter, LoraLayer
 from core.lora.readers import unread_by
 
@@ -37,8 +38,9 @@ def verify(path: Path, adapter: Adapter, weights: Mapping[str, torch.Tensor]) ->
     if lost := unread_by(adapter.layers):
         program, keys = next(iter(lost.items()))
         return Verified(f"{program} does not read {len(keys)} of its layers, such as {keys[0]}.")
-    read = _read_with_diffusers(path)
-    expected = {_plain(layer.component, layer.module) for layer in adapter.layers.values()}
+    parts = {layer.part.name: layer.part for layer in adapter.layers.values()}
+    read = _read_with_diffusers(path, list(parts.values()))
+    expected = {_plain(layer.part, layer.module) for layer in adapter.layers.values()}
     if read.keys() != expected:
         gone, extra = expected - read.keys(), read.keys() - expected
         return Verified(
@@ -47,7 +49,7 @@ def verify(path: Path, adapter: Adapter, weights: Mapping[str, torch.Tensor]) ->
     squares = moved = 0.0
     zeroed = numbers = 0
     for key, layer in adapter.layers.items():
-        down, up, alpha = read[_plain(layer.component, layer.module)]
+        down, up, alpha = read[_plain(layer.part, layer.module)]
         meant = [weights[f"{key}.lora_{part}.weight"].detach().cpu() for part in ("down", "up")]
         if wrong := _unlike(layer, (down, up, alpha), meant):
             return Verified(wrong)
@@ -93,14 +95,16 @@ def _squares(
     return float(own), max(float(off), 0.0)
 
 
-def _plain(component: str, module: str) -> str:
-    if component.startswith("text_encoder") and module.startswith("text_model."):
+def _plain(part: Part, module: str) -> str:
+    if part.role == "text":
         module = module.removeprefix("text_model.")
-    return f"{component}.{module}"
+    return f"{part.name}.{module}"
 
 
-def _read_with_diffusers(path: Path) -> dict[str, tuple[torch.Tensor, torch.Tensor, float]]:
-    """`component.module` -> (down, up, alpha), by the same steps as `load_lora_weights`."""
+def _read_with_diffusers(
+    path: Path, parts: list[Part]
+) -> dict[str, tuple[torch.Tensor, torch.Tensor, float]]:
+    """`part.module` -> (down, up, alpha), by the same steps as `load_lora_weights`."""
     from diffusers.loaders import StableDiffusionLoraLoaderMixin
     from diffusers.utils import (
         convert_state_dict_to_diffusers,
@@ -110,23 +114,23 @@ def _read_with_diffusers(path: Path) -> dict[str, tuple[torch.Tensor, torch.Tens
 
     state, alphas = StableDiffusionLoraLoaderMixin.lora_state_dict(path, local_files_only=True)[:2]
     found: dict[str, tuple[torch.Tensor, torch.Tensor, float]] = {}
-    for component in ("unet", "text_encoder"):
-        start = f"{component}."
-        part = {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
+    for part in parts:
+        start = f"{part.name}."
+        mine = {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
         own = {k.removeprefix(start): v for k, v in (alphas or {}).items() if k.startswith(start)}
-        if not part:
+        if not mine:
             continue
-        if component == "unet":
-            part, own = convert_unet_state_dict_to_peft(part), convert_unet_state_dict_to_peft(own)
+        if part.role == "denoiser":
+            mine, own = convert_unet_state_dict_to_peft(mine), convert_unet_state_dict_to_peft(own)
         else:
-            part = convert_state_dict_to_peft(convert_state_dict_to_diffusers(part))
+            mine = convert_state_dict_to_peft(convert_state_dict_to_diffusers(mine))
             own = convert_state_dict_to_peft(convert_state_dict_to_diffusers(own))
-        for name, down in part.items():
+        for name, down in mine.items():
             if name.endswith(".lora_A.weight"):
                 module = name.removesuffix(".lora_A.weight")
                 # The converters name alphas after the tensor or after the module.
                 default = float(down.shape[0])
                 alpha = own.get(f"{name}.alpha", own.get(f"{module}.alpha", default))
-                up = part[f"{module}.lora_B.weight"]
-                found[_plain(component, module)] = (down, up, float(alpha))
+                up = mine[f"{module}.lora_B.weight"]
+                found[_plain(part, module)] = (down, up, float(alpha))
     return found

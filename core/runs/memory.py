@@ -2,10 +2,10 @@
 
 How it is estimated, in bytes on the device that trains:
 
-- weights: every weight of UNet and text encoder in `model.dtype` (automatic: that of the
-  calculation). The text encoder counts whether or not it is trained. The VAE is added on the
-  processor, where it stays; on a GPU it leaves before the first step, unless the steps encode
-  pictures.
+- weights: every weight of the parts that are on the device, in `model.dtype` (automatic: that of
+  the calculation). On the processor those are all; on a GPU the VAE leaves before the first step,
+  unless the steps encode pictures, and the text side, unless it is trained or captions are new at
+  each step.
 - lora: each LoRA weight in float32 as weight, gradient and optimizer moments (AdamW two, 8-bit
   half a one, Prodigy four), and once more with EMA.
 - activations: what the backward pass needs of the forward pass of one micro-batch at the largest
@@ -29,38 +29,25 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import sys
-from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from core.config.job import Job
 from core.data.augment import versions
+from core.data.batches import captions_last
 from core.data.estimate import latent_cache_bytes, text_cache_bytes
-from core.data.tokens import CHUNK
+from core.data.tokens import tokens_of
 from core.data.types import Bucket, Plan
 from core.errors import UserError
-from core.families.base import BaseModelFile
-from core.families.unet_targets import ATTENTION
+from core.families.base import ROLES, BaseModelFile, Role
+from core.families.layers import BYTES, Layer, encoded_shape, layers_of, lora_weights
+from core.families.registry import family
 from core.optimizers import OPTIMIZERS
-from core.runs.layers import (
-    BYTES,
-    Layer,
-    encoded_shape,
-    is_adapted,
-    layers_of,
-    lora_weights,
-    tokens_of,
-)
 
 _CPU_REST, _GPU_REST = 610_000_000, 900_000_000
 _MOST_LATENTS, _MOST_TEXTS = 2**30, 2**29
 _IN_FLIGHT = 1.1
-# The share of the adapted layers' inputs that nothing else keeps.
-_INPUTS_KEPT = 0.5
-_DEPTH = re.compile(r"(down_blocks|up_blocks|input_blocks|output_blocks)\.(\d+)\.")
 
 
 @dataclass(frozen=True)
@@ -94,7 +81,7 @@ def gpu_driver_here() -> bool:
 def memory_need(job: Job, base: BaseModelFile, plan: Plan, on_gpu: bool) -> MemoryNeed | None:
     """What training `plan` takes; None when the base model's headers cannot be read."""
     try:
-        layers = layers_of(base, ("unet", "text", "vae"))
+        layers = layers_of(base, ROLES)
     except (UserError, OSError):
         return None
     training = job.training
@@ -103,8 +90,8 @@ def memory_need(job: Job, base: BaseModelFile, plan: Plan, on_gpu: bool) -> Memo
         precision = "bfloat16" if on_gpu else "float32"
     calculated = BYTES[precision]
     stored = calculated if job.model.dtype == "auto" else BYTES[job.model.dtype]
-    kept = ("unet", "text") if on_gpu and not _encodes_at_steps(job) else ("unet", "text", "vae")
-    weights = sum(math.prod(one.shape) for one in layers if one.component in kept) * stored
+    kept = _kept_by_steps(job, plan) if on_gpu else ROLES
+    weights = sum(math.prod(one.shape) for one in layers if one.part.role in kept) * stored
     copies = 2 + OPTIMIZERS[training.optimizer].moments + training.ema.enabled
     rest, shape = _GPU_REST if on_gpu else _CPU_REST, encoded_shape(layers)
     if not on_gpu:
@@ -113,11 +100,13 @@ def memory_need(job: Job, base: BaseModelFile, plan: Plan, on_gpu: bool) -> Memo
         rest += min(_MOST_LATENTS, latents) + min(_MOST_TEXTS, texts)
     area = max((_area(bucket) for bucket in plan.buckets), default=training.resolution**2)
     positions = area / shape.scale**2
-    one = _activations(layers, job, positions, calculated)
+    one = family(base.family).activations(
+        layers, job.lora, positions, calculated, training.gradient_checkpointing
+    )
     batch = min(training.batch_size, max(plan.buckets.values(), default=1))
     return MemoryNeed(
         weights=weights,
-        lora=int(lora_weights(job, base) * 4 * copies),
+        lora=int(lora_weights(job.lora, base) * 4 * copies),
         activations=int(one * batch * _IN_FLIGHT),
         sampling=_sampling(layers, job, calculated),
         rest=rest,
@@ -125,113 +114,19 @@ def memory_need(job: Job, base: BaseModelFile, plan: Plan, on_gpu: bool) -> Memo
     )
 
 
-def _encodes_at_steps(job: Job) -> bool:
-    return any(c.enabled and versions(c.image) == 0 for c in job.concepts if c.kind != "validation")
+def _kept_by_steps(job: Job, plan: Plan) -> tuple[Role, ...]:
+    """What stays on a GPU while steps are trained, as the session decides it."""
+    kept: list[Role] = ["denoiser"]
+    if job.lora.text_encoder or not captions_last(plan, job):
+        kept.append("text")
+    live = (c for c in job.concepts if c.enabled and versions(c.image) == 0)
+    if any(concept.kind != "validation" for concept in live):
+        kept.append("vae")
+    return tuple(kept)
 
 
 def _area(bucket: Bucket) -> int:
     return bucket.width * bucket.height
-
-
-def _activations(layers: list[Layer], job: Job, positions: float, size: int) -> float:
-    """Bytes that one sample keeps for the backward pass."""
-    unet = [one for one in layers if one.component == "unet"]
-    deepest = _deepest(unet)
-    levels = _levels(unet, deepest)
-    inside: dict[str, float] = defaultdict(float)
-    inputs: dict[str, float] = defaultdict(float)
-    for one in unet:
-        if "time" in one.name or "emb_layers" in one.name:
-            continue
-        here = positions / 4 ** levels[one.name]
-        block = _block_of(one.name)
-        inside[block] += _kept(one, here, size)
-        if is_adapted(one, job) and not one.name.endswith(ATTENTION):
-            # LoRA's own layers need their input, which a frozen layer does not; what attention
-            # reads is kept anyway.
-            inside[block] += one.shape[1] * here * size * _INPUTS_KEPT
-        inputs[block] = max(inputs[block], one.shape[0] * here * size)
-    text = 0.0
-    if job.lora.text_encoder:
-        text = sum(
-            one.shape[0] * CHUNK * size
-            for one in layers
-            if one.component == "text" and len(one.shape) == 2 and "embed" not in one.name
-        )
-    if job.training.gradient_checkpointing:
-        return sum(inputs.values()) + max(inside.values(), default=0.0) + text
-    return sum(inside.values()) + text
-
-
-def _kept(layer: Layer, positions: float, size: int) -> float:
-    """Bytes of one layer's output that are kept."""
-    channels = layer.shape[0]
-    if len(layer.shape) == 1:
-        followed_by_activation = layer.name.endswith(("norm1", "norm2", "layers.0")) and (
-            "transformer_blocks" not in layer.name
-        )
-        return channels * positions * (4 + (size if followed_by_activation else 0))
-    if layer.name.endswith(("attn2.to_k", "attn2.to_v")):
-        return channels * CHUNK * size
-    gated = layer.name.endswith("ff.net.0.proj")
-    return channels * positions * size * (1.5 if gated else 1.0)
-
-
-def _block_of(name: str) -> str:
-    """The part of a module's name that gradient checkpointing recomputes as one."""
-    match = re.match(r"(.*?transformer_blocks\.\d+)\.", name)
-    if match:
-        return match.group(1)
-    match = re.match(r"(.*?(resnets|attentions)\.\d+)\.", name) or re.match(
-        r"((input_blocks|output_blocks|middle_block)\.\d+(\.\d+)?)\.", name
-    )
-    return match.group(1) if match else name
-
-
-def _deepest(layers: Iterable[Layer]) -> int:
-    """How many levels lie below the first."""
-    names = [one.name for one in layers]
-    down = {
-        int(m.group(2)) for n in names if (m := _DEPTH.match(n)) and m.group(1) == "down_blocks"
-    }
-    if down:
-        return max(down)
-    return sum(name.endswith(".op") for name in names)
-
-
-def _levels(layers: list[Layer], deepest: int) -> dict[str, int]:
-    """Module name -> its level: how often its positions were quartered."""
-    halving = sorted(
-        int(match.group(2))
-        for one in layers
-        if (match := _DEPTH.match(one.name)) and one.name.endswith(".op")
-    )
-    doubling = sorted(
-        int(match.group(2))
-        for one in layers
-        if (match := _DEPTH.match(one.name))
-        and match.group(1) == "output_blocks"
-        and one.name.endswith(".conv")
-    )
-    levels: dict[str, int] = {}
-    for one in layers:
-        match = _DEPTH.match(one.name)
-        level = 0
-        if match is None:
-            level = deepest if one.name.startswith(("mid_block", "middle_block")) else 0
-        else:
-            number = int(match.group(2))
-            match match.group(1):
-                case "down_blocks":
-                    level = number
-                case "up_blocks":
-                    level = deepest - number
-                case "input_blocks":
-                    level = sum(at <= number for at in halving)
-                case "output_blocks":
-                    level = deepest - sum(at < number for at in doubling)
-        levels[one.name] = max(0, level)
-    return levels
 
 
 def _sampling(layers: list[Layer], job: Job, size: int) -> int:
@@ -251,7 +146,7 @@ def _sampling(layers: list[Layer], job: Job, size: int) -> int:
         (
             one.shape[1]
             for one in layers
-            if one.component == "vae" and one.name == "decoder.conv_out"
+            if one.part.role == "vae" and one.name == "decoder.conv_out"
         ),
         0,
     )

@@ -17,12 +17,15 @@ from core.data.estimate import latent_cache_bytes, text_cache_bytes
 from core.data.masks import unusable_masks
 from core.data.plan import make_plan, without
 from core.data.statistics import Statistics, statistics_of
+from core.data.tokens import tokens_of
 from core.data.types import ConceptSummary, Item, Plan
 from core.errors import Problem, UserError, fail
 from core.families.base import BaseModelFile
 from core.families.configs import read_json
 from core.families.detect import detect, schedule_of, vae_files
 from core.families.hub import is_hub_id
+from core.families.layers import BYTES, EncodedShape, encoded_shape, layers_of, lora_weights
+from core.families.registry import family
 from core.optimizers import OPTIMIZERS
 from core.runs.estimates import TimeNeed, last_device, measured_speed, time_need
 from core.runs.findings import (
@@ -33,20 +36,12 @@ from core.runs.findings import (
     mask_problems,
     memory_problems,
 )
-from core.runs.layers import (
-    BYTES,
-    EncodedShape,
-    encoded_shape,
-    layers_of,
-    lora_weights,
-    tokens_of,
-)
 from core.runs.memory import MemoryNeed, gpu_driver_here, memory_need
 from core.runs.units import human_size
 
 __all__ = ["DiskNeed", "Preflight", "disk_need", "human_size", "lora_weights", "preflight"]
 
-_FAMILY_STEP = 64
+_STEP_WITHOUT_A_BASE = 64
 _SAMPLE_BYTES_PER_PIXEL = 1.6
 
 Progress = Callable[[int, int], object]
@@ -128,7 +123,7 @@ def preflight(
     tell = phase or (lambda _name: None)
     problems: list[Problem] = []
     base = _base(job, problems)
-    step = base.bucket_step if base else _FAMILY_STEP
+    step = base.bucket_step if base else _STEP_WITHOUT_A_BASE
     tell("pictures")
     plan = make_plan(job, bucket_step=step, progress=progress, check_stop=check_stop)
     found = _planned(job, base, plan, problems, runs)
@@ -297,19 +292,21 @@ def _look_at_vae(job: Job) -> None:
 def _look_at_clip_skip(job: Job, base: BaseModelFile) -> None:
     if base.layout != "diffusers":
         return
-    layers = read_json(base.path / "text_encoder" / "config.json").get("num_hidden_layers", 12)
-    if isinstance(layers, int) and job.model.clip_skip >= layers:
-        raise fail(
-            "clip_skip_too_large",
-            f"model.clip_skip is {job.model.clip_skip}, but the text encoder has only {layers} "
-            "layers; lower it.",
-            setting="model.clip_skip",
-        )
+    for part in family(base.family).info.of("text"):
+        config = read_json(base.path / part.folder / "config.json")
+        layers = config.get("num_hidden_layers")
+        if isinstance(layers, int) and job.model.clip_skip >= layers:
+            raise fail(
+                "clip_skip_too_large",
+                f"model.clip_skip is {job.model.clip_skip}, but the {part.title} has only {layers} "
+                "layers; lower it.",
+                setting="model.clip_skip",
+            )
 
 
 def disk_need(job: Job, base: BaseModelFile, plan: Plan) -> DiskNeed:
     """What a run of `job` writes, from the base model's layer shapes; 0 where it cannot tell."""
-    weights = lora_weights(job, base)
+    weights = lora_weights(job.lora, base)
     checkpoints = _how_often(job.checkpoints.every, job.checkpoints.every_unit, plan)
     lora = weights * BYTES[job.checkpoints.dtype]
     copies = 1 + OPTIMIZERS[job.training.optimizer].moments + job.training.ema.enabled

@@ -70,7 +70,7 @@ def draw_many(
     if len({_alike(spec, picture_size(model, spec, default_size)) for spec in specs}) > 1:
         raise ValueError("the recipes differ in more than prompt, seed and CFG scale")
     format_ = autocast(device, dtype)
-    with torch.no_grad(), _resting(model.components), format_:
+    with torch.no_grad(), _resting(model.parts), format_:
         latents = _sample_all(model, specs, (height, width), device, on_step, check_stop)
         if not torch.isfinite(latents).all():
             raise fail(

@@ -10,12 +10,14 @@ import torch
 
 from core.config.job import Job
 from core.errors import fail
+from core.families.base import LoadedModel
 from core.hardware import Precision, best_precision, gpu_has_bfloat16
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-# Parameters of a UNet. SD 1.5 has 860 million; the demo model, at 5, is as fast with one thread.
+# Parameters of a denoiser. SD 1.5's has 860 million; the demo model's, with 5, is as fast with one
+# thread.
 _SMALL = 30_000_000
 _PATIENCE = timedelta(days=30)
 _MIXED: dict[Precision, str] = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
@@ -65,13 +67,15 @@ def choose_compute(job: Job) -> Compute:
     return Compute(accelerator, precision, getattr(torch, weights))
 
 
-def limit_threads(unet: torch.nn.Module, device: torch.device) -> None:
+def limit_threads(model: LoadedModel, device: torch.device) -> None:
     """Calculate a small model on the processor in one thread.
 
     Its operations are so short that threads gain nothing by sharing them, and where another
     program has a core, they wait for one another and take several times as long.
     """
-    if device.type == "cpu" and sum(p.numel() for p in unet.parameters()) < _SMALL:
+    networks = [model.parts[part.name] for part in model.info.of("denoiser")]
+    weights = sum(p.numel() for network in networks for p in network.parameters())
+    if device.type == "cpu" and weights < _SMALL:
         torch.set_num_threads(1)
 
 

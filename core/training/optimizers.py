@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from core.config.training import Training
+from core.families.base import Role
 from core.lora.inject import Adapter
 from core.optimizers import OPTIMIZERS
 
@@ -22,7 +23,7 @@ def build_optimizer(adapter: Adapter, settings: Training) -> torch.optim.Optimiz
         {
             "params": adapter.parameters(component),
             "name": component,
-            "lr": (rate := _base_rate(component, settings)),
+            "lr": (rate := _base_rate(adapter.role(component), settings)),
             "base_lr": rate,
         }
         for component in adapter.components()
@@ -30,10 +31,9 @@ def build_optimizer(adapter: Adapter, settings: Training) -> torch.optim.Optimiz
     return OPTIMIZERS[settings.optimizer].build(groups, settings)
 
 
-def _base_rate(component: str, settings: Training) -> float:
+def _base_rate(role: Role, settings: Training) -> float:
     own = settings.text_encoder_learning_rate
-    finds_rate = OPTIMIZERS[settings.optimizer].finds_rate
-    if component.startswith("text_encoder") and own and not finds_rate:
+    if role == "text" and own and not OPTIMIZERS[settings.optimizer].finds_rate:
         return own
     return settings.learning_rate
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from core import files
 from core.config.job import Job
 from core.errors import Problem, UserError
+from core.families.base import ROLES
 from core.hardware import free_memory, is_out_of_memory
 from core.runs.folder import safe_name
 from core.sampling.engine import batches, draw_many
@@ -47,20 +48,20 @@ def draw_samples(session: Session) -> None:
     chosen = prompts_to_draw(session.job)
     if not chosen or not session.is_main:
         return
-    session.unpark()
-    control, model = session.control, session.model
-    resting = partial(rest, control, session.emit, model, session.compute, "sampling")
-    try:
-        with averaged(session.adapter, session.ema), control.pausing(resting):
-            # Drawing a training batch's worth at once needs no more memory than training does.
-            groups = batches([spec for _, spec in chosen], session.job.training.batch_size)
-            done = 0
-            for group in groups:
-                session.emit(protocol.Phase(name="sampling", done=done, total=len(chosen)))
-                _draw_group(session, [chosen[number] for number in group])
-                done += len(group)
-    finally:
-        session.park()
+    control = session.control
+    resting = partial(rest, control, session.emit, session.model, "sampling")
+    with (
+        averaged(session.adapter, session.ema),
+        session.model.resident(*ROLES),
+        control.pausing(resting),
+    ):
+        # Drawing a training batch's worth at once needs no more memory than training does.
+        groups = batches([spec for _, spec in chosen], session.job.training.batch_size)
+        done = 0
+        for group in groups:
+            session.emit(protocol.Phase(name="sampling", done=done, total=len(chosen)))
+            _draw_group(session, [chosen[number] for number in group])
+            done += len(group)
 
 
 def _too_large(spec: GenSpec) -> Problem:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from core.config.job import Job
 from core.data.dataset import LatentStore, TextStore, prepare_latents, prepare_text
@@ -15,10 +15,9 @@ from core.data.leases import Lease, begin_lease, trim
 from core.data.plan import make_plan
 from core.data.types import Plan
 from core.errors import Problem, UserError, fail
-from core.families.base import BaseModelFile, Conditioning, LoadedModel
+from core.families.base import BaseModelFile, Conditioning, LoadedModel, Loading, Role
 from core.families.detect import detect, schedule_of
 from core.families.registry import family
-from core.hardware import free_memory
 from core.lora.inject import Adapter, inject
 from core.runs.folder import RunFolder
 from core.runs.output import taken
@@ -39,7 +38,6 @@ log = logging.getLogger(__name__)
 
 # Looks back about 50 steps; only what is shown, never what is trained.
 _SMOOTHING = 0.98
-PartName = Literal["vae", "text_encoder", "unet"]
 
 
 @dataclass
@@ -118,22 +116,6 @@ class Session:
     def pixels_of(self, shape: torch.Size) -> tuple[int, int]:
         """Width and height in pixels of a picture whose latents are (C, h, w)."""
         return shape[2] * self.model.latent_scale, shape[1] * self.model.latent_scale
-
-    def park(self) -> None:
-        """Take from the GPU what the steps hardly need: the VAE unless they encode pictures, the
-        text encoder unless it is trained or captions are new at each step."""
-        if self.device.type == "cpu":
-            return
-        if not self.pictures.any_live:
-            self.model.place("vae", _cpu())
-        if self.text is not None and self.text.complete:
-            self.model.place("text_encoder", _cpu())
-        free_memory()
-
-    def unpark(self) -> None:
-        """Have the whole model where samples are made."""
-        self.model.place("vae", self.device)
-        self.model.place("text_encoder", self.device)
 
     def close(self) -> None:
         """End what the run has going on beside itself."""
@@ -218,20 +200,22 @@ def open_session(
             emit(warning_of(problem))
     emit(protocol.Phase(name="loading", text="Loading the base model"))
     model = _load(job, base, compute)
-    limit_threads(model.components["unet"], compute.device)
+    limit_threads(model, compute.device)
     control.check()
     lease = begin_lease()
     try:
         plan, latents, text = _prepare(job, plan, model, compute, emit, control)
         reading.look(job, plan)
         _keep_cache_small(job, lease, latents, text)
+        pictures = Pictures(plan, latents, job.training.seed, emit, control)
+        # Samples need the rest again; on a small card its memory is worth more than the move.
+        model.place(*_needed_by_steps(pictures, text))
         adapter = inject(model, job.lora, job.training.seed)
         if job.training.gradient_checkpointing:
             for component in adapter.components():
-                _enable_checkpointing(model.components[component])
+                _enable_checkpointing(model.parts[component])
         optimizer = compute.accelerator.prepare_optimizer(build_optimizer(adapter, job.training))
         ema = Ema(adapter, job.training.ema.decay) if job.training.ema.enabled else None
-        pictures = Pictures(plan, latents, job.training.seed, emit, control)
         session = Session(
             job=job,
             run=run,
@@ -251,9 +235,18 @@ def open_session(
     except BaseException:
         lease.end()
         raise
-    # Only samples need it again; on a small card its memory is worth more than the move.
-    session.park()
     return session
+
+
+def _needed_by_steps(pictures: Pictures, text: TextStore | None) -> tuple[Role, ...]:
+    """What must be on the device while steps are trained: not the VAE unless they encode
+    pictures, not the text side unless it is trained or captions are new at each step."""
+    needed: list[Role] = ["denoiser"]
+    if text is None or not text.complete:
+        needed.append("text")
+    if pictures.any_live:
+        needed.append("vae")
+    return tuple(needed)
 
 
 def _prepare(
@@ -261,13 +254,13 @@ def _prepare(
 ) -> tuple[Plan, LatentStore, TextStore | None]:
     """Latents and, unless its encoder is trained, text from the cache or computed now."""
     # A small card need not hold the largest part beside what encodes pictures and captions.
-    model.place("unet", _cpu())
-    free_memory()
-    helpers: tuple[PartName, ...] = ("vae", "text_encoder")
-    with control.pausing(lambda: rest(control, emit, model, compute, "caching", helpers)):
-        latents, plan = prepare_latents(plan, model, emit, control, concepts=job.concepts)
-        text = None if job.lora.text_encoder else prepare_text(plan, job, model, emit, control)
-    model.place("unet", compute.device)
+    with control.pausing(lambda: rest(control, emit, model, "caching")):
+        with model.resident("vae"):
+            latents, plan = prepare_latents(plan, model, emit, control, concepts=job.concepts)
+        if job.lora.text_encoder:
+            return plan, latents, None
+        with model.resident("text"):
+            text = prepare_text(plan, job, model, emit, control)
     return plan, latents, text
 
 
@@ -279,22 +272,11 @@ def _keep_cache_small(job: Job, lease: Lease, latents: LatentStore, text: TextSt
         log.info("Removed %.1f MB of long unused cache entries.", left.removed / 1e6)
 
 
-def rest(
-    control: Control,
-    emit: Emit,
-    model: LoadedModel,
-    compute: Compute,
-    phase: protocol.PhaseName,
-    parts: tuple[PartName, ...] = ("vae", "text_encoder", "unet"),
-) -> None:
-    """Free the device of the model's `parts` and wait for resume, in the middle of a phase."""
-    for part in parts:
-        model.place(part, _cpu())
-    free_memory()
-    emit(protocol.Phase(name="paused"))
-    control.wait_while_paused()
-    for part in parts:
-        model.place(part, compute.device)
+def rest(control: Control, emit: Emit, model: LoadedModel, phase: protocol.PhaseName) -> None:
+    """Free the device of the model and wait for resume, in the middle of a phase."""
+    with model.resident():
+        emit(protocol.Phase(name="paused"))
+        control.wait_while_paused()
     emit(protocol.Phase(name=phase))
 
 
@@ -309,12 +291,6 @@ def _nothing_left(step: int, total: int) -> Problem:
 
 def _silent(_event: object) -> None:
     """Where the events of all but the first of several processes go."""
-
-
-def _cpu() -> torch.device:
-    import torch
-
-    return torch.device("cpu")
 
 
 def _find_base(job: Job) -> BaseModelFile:
@@ -351,8 +327,7 @@ def warning_of(problem: Problem) -> protocol.Warning:
 def _load(job: Job, base: BaseModelFile, compute: Compute) -> LoadedModel:
     settings = job.model
     prediction, zero_snr = schedule_of(settings, base)
-    return family(base.family).load(
-        base,
+    how = Loading(
         vae=Path(settings.vae) if settings.vae.strip() else None,
         dtype=compute.weights,
         device=compute.device,
@@ -360,6 +335,7 @@ def _load(job: Job, base: BaseModelFile, compute: Compute) -> LoadedModel:
         prediction_type=prediction,
         zero_terminal_snr=zero_snr,
     )
+    return family(base.family).load(base, how)
 
 
 def _enable_checkpointing(component: Any) -> None:

@@ -22,6 +22,7 @@ from core.config.job import validate as validate_job
 from core.data.batches import epoch_batches, locate
 from core.data.types import Batch, Plan
 from core.errors import Stopped, fail
+from core.families.base import trained_parts
 from core.hardware import free_memory, is_out_of_memory
 from core.lora.inject import set_training
 from core.randomness import seed_of
@@ -103,7 +104,7 @@ def _train(session: Session, resumed: bool) -> Outcome:
     status: protocol.Status = "finished"
     run, accelerator = session.run, session.compute.accelerator
     try:
-        blocks = session.model.components.values()
+        blocks = trained_parts(session.model).values()
         # Several processes must agree on when to stop, so there a stop waits for the step's end.
         alone = accelerator.num_processes == 1
         with interruptible(blocks, session.control.check_stop) if alone else nullcontext():
@@ -431,22 +432,19 @@ def _obey(session: Session) -> None:
 
 def _pause(session: Session) -> None:
     """Free the device's memory and wait. Raises Stopped when asked to stop meanwhile."""
-    _move(session, torch.device("cpu"))
-    parked = park_state(session.optimizer)
-    free_memory()
-    session.emit(protocol.Phase(name="paused", done=session.step, total=session.plan.total_steps))
-    session.control.wait_while_paused()
+    total = session.plan.total_steps
+    with session.model.resident():
+        _move_averages(session, torch.device("cpu"))
+        parked = park_state(session.optimizer)
+        free_memory()
+        session.emit(protocol.Phase(name="paused", done=session.step, total=total))
+        session.control.wait_while_paused()
     unpark_state(parked)
-    _move(session, session.device)
-    session.park()
+    _move_averages(session, session.device)
     _back_to_training(session)
 
 
-def _move(session: Session, device: torch.device) -> None:
-    for component in session.model.components.values():
-        component.to(device)
-    if session.pictures.any_live:
-        session.model.place("vae", device)
+def _move_averages(session: Session, device: torch.device) -> None:
     if session.ema:
         session.ema.weights = {n: t.to(device) for n, t in session.ema.weights.items()}
 

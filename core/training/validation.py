@@ -45,17 +45,13 @@ def measure(session: Session) -> None:
             name="training", done=session.step, total=total, text="Measuring the validation loss"
         )
     )
-    resting = partial(
-        rest, session.control, session.emit, session.model, session.compute, "training"
-    )
+    resting = partial(rest, session.control, session.emit, session.model, "training")
     set_training(session.model, session.adapter, False)
     try:
         with averaged(session.adapter, session.ema), session.control.pausing(resting):
             loss = _mean_loss(session)
     finally:
         set_training(session.model, session.adapter, True)
-        # A pause has put the whole model back.
-        session.park()
     session.validated_step = session.step
     if loss is not None:
         session.emit(protocol.Validation(step=session.step, loss=loss))

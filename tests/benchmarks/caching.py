@@ -26,6 +26,7 @@ import torch
 
 from core.data.dataset import prepare_latents
 from core.data.plan import make_plan
+from core.families.base import Loading
 from core.families.detect import detect
 from core.families.registry import family
 from core.training.control import Control
@@ -45,15 +46,17 @@ def main() -> None:
     base = detect(job.model.base)
     model = family(base.family).load(
         base,
-        vae=None,
-        dtype=torch.float32,
-        device=torch.device("cpu"),
-        clip_skip=0,
-        prediction_type=base.prediction_type,
-        zero_terminal_snr=base.zero_terminal_snr,
+        Loading(
+            vae=None,
+            dtype=torch.float32,
+            device=torch.device("cpu"),
+            clip_skip=0,
+            prediction_type=base.prediction_type,
+            zero_terminal_snr=base.zero_terminal_snr,
+        ),
     )
     # As a session does before it prepares.
-    limit_threads(model.components["unet"], torch.device("cpu"))
+    limit_threads(model, torch.device("cpu"))
     plan = make_plan(job, bucket_step=base.bucket_step)
     sizes = Counter(item.placement.bucket for item in plan.items)
     ours, bare, own, own_bare = [], [], [], []

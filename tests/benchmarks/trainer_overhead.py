@@ -19,6 +19,7 @@ import torch
 
 from core.data.batches import epoch_batches
 from core.data.types import Batch
+from core.families.base import trained_parts
 from core.lora.inject import set_training
 from core.runs.events import EventLog
 from core.runs.folder import create
@@ -71,7 +72,7 @@ def main() -> None:
             started = time.perf_counter()
             bare_step(session, tensors, optimizer)
             middle = time.perf_counter()
-            with interruptible(session.model.components.values(), session.control.check_stop):
+            with interruptible(trained_parts(session.model).values(), session.control.check_stop):
                 # A run hooks in once; its steps pay for what the hooks do.
                 begun = time.perf_counter()
                 _timed_step(session, _Step(0, 0, 1, group))

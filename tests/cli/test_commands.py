@@ -192,19 +192,23 @@ def test_the_lora_size_that_check_tells_is_that_of_the_file(
     settings: list[str], base_model: Path, capsys: Out
 ) -> None:
     from core.config.job import require
+    from core.families.base import Loading
     from core.families.detect import detect
+    from core.families.layers import lora_weights
     from core.families.registry import family
-    from core.runs.preflight import lora_weights
+    from core.lora.targets import targets_of
 
     torch = pytest.importorskip("torch")
     model = family("sd15").load(
         detect(str(base_model)),
-        vae=None,
-        dtype=torch.float32,
-        device=torch.device("cpu"),
-        clip_skip=0,
-        prediction_type="epsilon",
-        zero_terminal_snr=False,
+        Loading(
+            vae=None,
+            dtype=torch.float32,
+            device=torch.device("cpu"),
+            clip_skip=0,
+            prediction_type="epsilon",
+            zero_terminal_snr=False,
+        ),
     )
     for targets in ("attention", "attention_ff", "all"):
         for encoder in (True, False):
@@ -212,11 +216,11 @@ def test_the_lora_size_that_check_tells_is_that_of_the_file(
             data = set_path(data, "lora.text_encoder", encoder)
             job = require(data)
             expected = 0
-            for component, names in model.lora_targets(targets, encoder).items():
+            for component, names in targets_of(model, job.lora).items():
                 for name in names:
-                    shape = model.components[component].get_submodule(name).weight.shape
+                    shape = model.parts[component].get_submodule(name).weight.shape
                     expected += job.lora.rank * (shape[0] + shape[1:].numel())
-            assert lora_weights(job, detect(str(base_model))) == expected
+            assert lora_weights(job.lora, detect(str(base_model))) == expected
 
 
 DEMO = builtin_presets_dir() / "demo" / "#demo.json"

@@ -11,9 +11,9 @@ import pytest
 from core.config.job import Job
 from core.data.types import Bucket, Item, Placement, Plan
 from core.families.detect import detect
+from core.families.layers import layers_of, lora_bytes
 from core.paths import resources_dir
 from core.runs.estimates import last_device, measured_speed, time_need
-from core.runs.layers import layers_of, lora_bytes
 from core.runs.memory import memory_need
 
 DEMO = resources_dir() / "demo_model"
@@ -76,8 +76,8 @@ def test_the_files_size_follows_from_the_layers() -> None:
         )
         numbers = 0
         for layer in layers_of(base):
-            of_unet = layer.component == "unet" and layer.name.endswith(wanted[targets])
-            of_text = layer.component == "text" and layer.name.endswith(
+            of_unet = layer.part.role == "denoiser" and layer.name.endswith(wanted[targets])
+            of_text = layer.part.role == "text" and layer.name.endswith(
                 ("_proj", "mlp.fc1", "mlp.fc2")
             )
             if of_unet or (text and of_text):
@@ -224,7 +224,11 @@ def test_memory_grows_with_what_makes_it_grow() -> None:
 
     def total(**training: object) -> int:
         settings = Job.model_validate(
-            {"training": {"precision": "float32", **training}, "sampling": {"every_unit": "never"}}
+            {
+                "training": {"precision": "float32", **training},
+                "sampling": {"every_unit": "never"},
+                "concepts": [{}],
+            }
         )
         need = memory_need(settings, base, plan(64 * 4), on_gpu=True)
         assert need is not None

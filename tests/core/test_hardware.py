@@ -11,7 +11,7 @@ import torch
 from core import hardware
 from core.config.job import Job
 from core.errors import UserError
-from core.families import sd15
+from core.families.autoencoder import vae_dtype
 from core.hardware import best_precision, cpu_calculates_in, gpu_has_bfloat16, is_out_of_memory
 from core.runs import findings
 from core.training.device import choose_compute
@@ -51,7 +51,7 @@ def test_bfloat16_is_chosen_only_where_the_card_has_it(card, major, amd, has) ->
     card(major, amd)
     assert gpu_has_bfloat16() == has
     assert best_precision("cuda") == ("bfloat16" if has else "float16")
-    vae = sd15._vae_dtype(torch.device("cuda"))
+    vae = vae_dtype(torch.device("cuda"))
     assert vae == (torch.bfloat16 if has else torch.float32)
     assert best_precision("cpu") == "float32"
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from core.families.base import Loading
 from core.families.detect import detect
 from core.families.registry import family
 
@@ -22,4 +23,4 @@ def load(path: Path, **changes: Any) -> Any:
         "prediction_type": file.prediction_type,
         "zero_terminal_snr": file.zero_terminal_snr,
     }
-    return family("sd15").load(file, **(settings | changes))
+    return family(file.family).load(file, Loading(**(settings | changes)))

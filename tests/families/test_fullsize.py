@@ -35,7 +35,7 @@ def results(path: Path) -> tuple:
         latents = model.encode_pixels(torch.rand((1, 3, 64, 64), generator=generator) * 2 - 1)
     assert model.file.bucket_step == 64 and model.file.default_resolution == 512
     assert model.text.count("a photo of a cat") == 5
-    return dict(model.identity), text, out, latents
+    return dict(model.identity), text["embeddings"], out, latents
 
 
 @pytest.fixture(scope="module")

@@ -11,13 +11,16 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from core.config.lora import Lora
 from core.errors import UserError
 from core.families.clip_text import chunked_ids
 from core.families.clip_text import encode as clip_encode
 from core.families.diffusion import with_zero_terminal_snr
 from core.families.registry import family
+from core.families.sd15 import INFO
 from core.families.tiny import build_tokenizer, write_pipeline
-from core.families.unet_targets import text_encoder_targets, unet_targets
+from core.families.unet_parts import UNET
+from core.lora.targets import target_modules, targets_of
 from tests.families.fullsize import empty_network, ldm_weights
 from tests.families.loading import load
 
@@ -50,11 +53,12 @@ def refused(path: Path, **changes) -> str:
 
 
 def test_weights_are_frozen_and_at_rest(tiny):
-    for part in (tiny.unet, tiny.text_encoder, tiny.vae):
+    assert list(tiny.parts) == ["unet", "text_encoder", "vae"]
+    for part in tiny.parts.values():
         assert not part.training
         assert not any(weight.requires_grad for weight in part.parameters())
     assert (tiny.latent_channels, tiny.latent_scale) == (4, 8)
-    assert tiny.key_prefixes == {"unet": "lora_unet", "text_encoder": "lora_te"}
+    assert [part.lora_prefix for part in tiny.info.parts] == ["lora_unet", "lora_te", ""]
 
 
 def test_loading_and_building_leave_random_states_alone(tiny_folder, tmp_path, tiny):
@@ -85,27 +89,27 @@ def test_long_prompts_are_encoded_whole_in_chunks(tiny):
     words = [f"{word} robot" for word in ("red", "blue", "green", "white")] * 25
     prompt = " ".join(words)
     assert tiny.text.count(prompt) == 200
-    tokens = chunked_ids(tiny.tokenizer, [prompt, "a cat", ""])
+    tokens = chunked_ids(tiny.text.tokenizer, [prompt, "a cat", ""])
     assert tokens.shape == (3, 3 * 77)
-    start, end = tiny.tokenizer.bos_token_id, tiny.tokenizer.eos_token_id
+    start, end = tiny.text.tokenizer.bos_token_id, tiny.text.tokenizer.eos_token_id
     rows = tokens.reshape(3, 3, 77)
     assert (rows[:, :, 0] == start).all()
     content = [t for chunk in rows[0].tolist() for t in chunk if t not in (start, end)]
-    assert content == tiny.tokenizer(prompt, add_special_tokens=False).input_ids
+    assert content == tiny.text.tokenizer(prompt, add_special_tokens=False).input_ids
     # 75 + 75 + 50 tokens, each chunk closed by its own end mark.
     assert [chunk.index(end) for chunk in rows[0].tolist()] == [76, 76, 51]
-    empty = chunked_ids(tiny.tokenizer, [""])[0]
+    empty = chunked_ids(tiny.text.tokenizer, [""])[0]
     assert torch.equal(rows[1, 1], empty) and torch.equal(rows[2, 2], empty)
     with torch.no_grad():
         whole = tiny.text.encode([prompt, "a cat", ""])["embeddings"]
-        parts = clip_encode(tiny.text_encoder, rows[0], 77, 0).reshape(1, 3 * 77, -1)
+        parts = clip_encode(tiny.parts["text_encoder"], rows[0], 77, 0).reshape(1, 3 * 77, -1)
     assert torch.allclose(whole[:1], parts, atol=1e-6)
 
 
 def test_short_prompts_equal_the_tokenizer(tiny):
     texts = ["a red circle", "It's a Robot!"]
-    theirs = tiny.tokenizer(texts, padding="max_length", max_length=77, return_tensors="pt")
-    assert torch.equal(chunked_ids(tiny.tokenizer, texts), theirs.input_ids)
+    theirs = tiny.text.tokenizer(texts, padding="max_length", max_length=77, return_tensors="pt")
+    assert torch.equal(chunked_ids(tiny.text.tokenizer, texts), theirs.input_ids)
     assert [tiny.text.length(text) for text in texts] == [77, 77]
 
 
@@ -135,7 +139,7 @@ def test_predictions_equal_the_network_and_gradients_flow(tiny, pipeline):
 
 def test_half_precision_takes_and_gives_float32_latents(tiny_folder):
     model = load(tiny_folder, dtype=torch.bfloat16)
-    assert model.unet.dtype == torch.bfloat16 and model.vae.dtype == torch.float32
+    assert model.parts["unet"].dtype == torch.bfloat16 and model.parts["vae"].dtype == torch.float32
     with torch.no_grad():
         text = model.text.encode(["a cat"])
         out = model.predict(noise(1, 4, 8, 8), torch.tensor([5]), text, [])
@@ -223,7 +227,8 @@ def test_another_vae_from_folder_or_file(folder, tiny_folder, tiny, tmp_path):
         model = load(tiny_folder, vae=place)
         assert model.identity["vae"] != tiny.identity["vae"]
         assert model.identity["text"] == tiny.identity["text"]
-        assert torch.equal(model.vae.decoder.conv_in.bias, tiny.vae.decoder.conv_in.bias + 1)
+        biases = [one.parts["vae"].decoder.conv_in.bias for one in (model, tiny)]
+        assert torch.equal(biases[0], biases[1] + 1)
     # The bundled settings describe SD 1.5's VAE, which this tiny one is not.
     assert refused(tiny_folder, vae=weights) == "base_incomplete"
     assert refused(tiny_folder, vae=tmp_path / "none.safetensors") == "base_not_found"
@@ -247,7 +252,7 @@ def test_a_picture_too_large_for_the_memory_goes_through_the_vae_in_tiles(
     x = noise(1, 3, 320, 384).clamp(-1, 1) if part == "encode" else noise(1, 4, 40, 48)
     whole = tiny.encode_pixels(x) if part == "encode" else tiny.decode_latents(x)[0]
     network = "encoder" if part == "encode" else "decoder"
-    real, sizes = getattr(tiny.vae, network).forward, []
+    real, sizes = getattr(tiny.parts["vae"], network).forward, []
 
     def forward(x, *args):
         sizes.append(tuple(x.shape[-2:]))
@@ -255,9 +260,9 @@ def test_a_picture_too_large_for_the_memory_goes_through_the_vae_in_tiles(
             raise torch.OutOfMemoryError("CUDA out of memory")
         return real(x, *args)
 
-    monkeypatch.setattr(getattr(tiny.vae, network), "forward", forward)
+    monkeypatch.setattr(getattr(tiny.parts["vae"], network), "forward", forward)
     got = tiny.encode_pixels(x) if part == "encode" else tiny.decode_latents(x)[0]
-    assert len(sizes) > 1 and not tiny.vae.use_tiling
+    assert len(sizes) > 1 and not tiny.parts["vae"].use_tiling
     if part == "encode":
         assert got.shape == whole.shape
         assert float((got - whole).abs().mean()) < 0.1 * float(whole.std())
@@ -269,15 +274,15 @@ def test_a_picture_too_large_for_the_memory_goes_through_the_vae_in_tiles(
 
 def test_a_vae_that_overflows_is_run_again_in_float32(tiny_folder, tiny):
     model = load(tiny_folder)
-    model.vae.half()
+    model.parts["vae"].half()
     with torch.no_grad():
         # Beyond float16's 65504; the following norm brings it back.
-        model.vae.decoder.conv_in.weight.mul_(6e4)
-        model.vae.decoder.conv_in.bias.mul_(6e4)
+        model.parts["vae"].decoder.conv_in.weight.mul_(6e4)
+        model.parts["vae"].decoder.conv_in.bias.mul_(6e4)
     latents = noise(1, 4, 8, 8) * 3
     picture = model.decode_latents(latents)[0]
     assert picture.getextrema() != ((0, 0),) * 3
-    assert model.vae.dtype == torch.float16
+    assert model.parts["vae"].dtype == torch.float16
     with pytest.raises(UserError) as caught:
         model.decode_latents(latents * float("nan"))
     assert caught.value.problem.code == "vae_not_finite"
@@ -288,7 +293,7 @@ def single_file(folder: Path, path: Path, monkeypatch) -> Path:
     weights = ldm_weights(folder, frozenset({0}))
     bundled = path.parent / "resources"
     shutil.copytree(folder, bundled / "models" / "sd15")
-    monkeypatch.setattr("core.families.sd15.resources_dir", lambda: bundled)
+    monkeypatch.setattr("core.families.sources.resources_dir", lambda: bundled)
     monkeypatch.setattr("core.families.kinds._attention_width", lambda shapes: 768)
     save_file(weights, path)
     return path
@@ -344,16 +349,17 @@ def test_original_names_agree_with_diffusers_conversion():
 
 def test_lora_targets_of_the_full_network():
     unet = empty_network("unet")
-    attention = unet_targets(unet, "attention")
-    wider = unet_targets(unet, "attention_ff")
-    every = unet_targets(unet, "all")
+    attention = target_modules(UNET, unet, "attention")
+    wider = target_modules(UNET, unet, "attention_ff")
+    every = target_modules(UNET, unet, "all")
     assert len(attention) == 128
     assert {name.rsplit(".", 1)[-1] for name in attention} == {"to_q", "to_k", "to_v", "0"}
     assert len(wider) == 128 + 64
     assert set(attention) < set(wider) < set(every)
     assert len(every) == 278
     assert "mid_block.resnets.0.time_emb_proj" in every
-    assert len(text_encoder_targets(empty_network("text_encoder"))) == 12 * 6
+    encoder = empty_network("text_encoder")
+    assert len(target_modules(INFO.part("text_encoder"), encoder, "all")) == 12 * 6
 
 
 def test_every_lora_target_loads_in_diffusers(tiny, tiny_folder, tmp_path):
@@ -362,13 +368,13 @@ def test_every_lora_target_loads_in_diffusers(tiny, tiny_folder, tmp_path):
 
     generator = torch.Generator().manual_seed(0)
     stored, wanted = {}, {}
-    for part, names in tiny.lora_targets("all", True).items():
+    for part, names in targets_of(tiny, Lora(targets="all", text_encoder=True)).items():
         for name in names:
-            weight = tiny.components[part].get_submodule(name).weight
+            weight = tiny.parts[part].get_submodule(name).weight
             down = torch.randn((4, *weight.shape[1:]), generator=generator)
             up = torch.randn((weight.shape[0], 4, *[1] * (weight.ndim - 2)), generator=generator)
             path = name if part == "unet" else f"text_model.{name.removeprefix('text_model.')}"
-            key = f"{tiny.key_prefixes[part]}_{path.replace('.', '_')}"
+            key = f"{tiny.info.part(part).lora_prefix}_{path.replace('.', '_')}"
             stored[f"{key}.lora_down.weight"], stored[f"{key}.lora_up.weight"] = down, up
             stored[f"{key}.alpha"] = torch.tensor(2.0)
             delta = up.flatten(1) @ down.flatten(1) * (2.0 / 4)

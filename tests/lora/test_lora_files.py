@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +13,9 @@ from safetensors.torch import load_file, save_file
 
 from core.config.lora import Lora
 from core.errors import UserError
+from core.families.base import FamilyInfo
+from core.families.sd15 import INFO
+from core.families.unet_parts import UNET
 from core.lora.file import change_of, lora_info, read_header, write_lora
 from core.lora.inject import Adapter, inject
 from core.lora.keys import flat_key, key_table
@@ -46,20 +50,17 @@ def parts() -> dict[str, torch.nn.Module]:
     return {"unet": unet, "text_encoder": CLIPTextModel(config)}
 
 
+def learning(endings: tuple[str, ...]) -> FamilyInfo:
+    """SD 1.x, but what learns of the UNet are modules whose names end so."""
+    unet, *others = INFO.parts
+    return replace(INFO, parts=(replace(unet, targets={"all": endings}), *others))
+
+
 def adapted(parts: dict[str, torch.nn.Module], lora: Lora, seed: int = 0) -> Adapter:
     """LoRA on the attention, convolutions and text encoder, with weights that are not zero."""
     ends = ("to_q", "to_k", "to_v", "to_out.0", "conv1", "time_emb_proj", "proj_in")
-    text_ends = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
-
-    def targets(_targets: str, _text: bool) -> dict[str, list[str]]:
-        unet, text = parts["unet"], parts["text_encoder"]
-        return {
-            "unet": [n for n, _ in unet.named_modules() if n.endswith(ends)],
-            "text_encoder": [n for n, _ in text.named_modules() if n.endswith(text_ends)],
-        }
-
-    prefixes = {"unet": "lora_unet", "text_encoder": "lora_te"}
-    model = SimpleNamespace(components=parts, key_prefixes=prefixes, lora_targets=targets)
+    model = SimpleNamespace(parts=parts, info=learning(ends))
+    lora = lora.model_copy(update={"targets": "all", "text_encoder": True})
     adapter = inject(model, lora, seed)  # type: ignore[arg-type]
     random = torch.Generator().manual_seed(1)
     for parameter in adapter.parameters():
@@ -70,32 +71,26 @@ def adapted(parts: dict[str, torch.nn.Module], lora: Lora, seed: int = 0) -> Ada
 def test_names_are_the_kohya_ones() -> None:
     name = "down_blocks.0.attentions.1.transformer_blocks.0.attn1.to_out.0"
     assert (
-        flat_key("lora_unet", name)
+        flat_key(UNET, name)
         == "lora_unet_down_blocks_0_attentions_1_transformer_blocks_0_attn1_to_out_0"
     )
     wanted = "lora_te_text_model_encoder_layers_0_self_attn_q_proj"
-    assert flat_key("lora_te", "encoder.layers.0.self_attn.q_proj") == wanted
-    assert flat_key("lora_te", "text_model.encoder.layers.0.self_attn.q_proj") == wanted
+    for name in ("encoder.layers.0", "text_model.encoder.layers.0"):
+        assert flat_key(INFO.part("text_encoder"), f"{name}.self_attn.q_proj") == wanted
 
 
 def test_two_modules_of_one_name_are_refused() -> None:
     with pytest.raises(ValueError, match="lora_unet_a_b"):
-        key_table({"unet": ["a.b", "a_b"]}, {"unet": "lora_unet"})
+        key_table({"unet": ["a.b", "a_b"]}, INFO)
 
 
 def test_injection_changes_nothing_and_depends_on_the_seed_only(parts) -> None:
     latents, context = torch.randn(1, 4, 8, 8), torch.randn(1, 5, 32)
     with torch.no_grad():
         before = parts["unet"](latents, 3, context).sample
-    lora = Lora(rank=3, alpha=1.5)
+    lora = Lora(rank=3, alpha=1.5, targets="all")
     torch.manual_seed(1)
-    prefixes = {"unet": "lora_unet", "text_encoder": "lora_te"}
-    names = [n for n, _ in parts["unet"].named_modules() if n.endswith(("to_q", "to_v"))]
-    model = SimpleNamespace(
-        components=parts,
-        key_prefixes=prefixes,
-        lora_targets=lambda *_: {"unet": names},
-    )
+    model = SimpleNamespace(parts=parts, info=learning((".to_q", ".to_v")))
     adapter = inject(model, lora, seed=7)  # type: ignore[arg-type]
     with torch.no_grad():
         assert torch.equal(parts["unet"](latents, 3, context).sample, before)
@@ -104,17 +99,15 @@ def test_injection_changes_nothing_and_depends_on_the_seed_only(parts) -> None:
     first = next(iter(adapter.layers.values()))
     assert first.down.dtype == torch.float32 and float(first.down.detach().std()) > 0
     torch.manual_seed(2)
+    only = learning((".attn2.to_v",))
     again = inject(
-        SimpleNamespace(  # type: ignore[arg-type]
-            components={"unet": _fresh(parts["unet"])},
-            key_prefixes=prefixes,
-            lora_targets=lambda *_: {"unet": list(reversed(names))},
-        ),
+        SimpleNamespace(parts=parts | {"unet": _fresh(parts["unet"])}, info=only),  # type: ignore[arg-type]
         lora,
         seed=7,
     )
-    for key, layer in adapter.layers.items():
-        assert torch.equal(layer.down, again.layers[key].down)
+    assert 0 < len(again.layers) < len(adapter.layers)
+    for key, layer in again.layers.items():
+        assert torch.equal(layer.down, adapter.layers[key].down)
 
 
 def _fresh(unet: torch.nn.Module) -> torch.nn.Module:

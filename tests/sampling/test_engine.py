@@ -150,19 +150,20 @@ def test_drawing_leaves_no_trace(tiny_folder, sampler):
 
     model = load(tiny_folder)
     config = LoraConfig(r=4, lora_dropout=0.5, target_modules=["to_q", "to_v"])
-    inject_adapter_in_model(config, model.unet)
-    model.unet.train()
-    model.unet.mid_block.eval()
-    modes = {name: module.training for name, module in model.unet.named_modules()}
-    weights = {name: value.clone() for name, value in model.unet.state_dict().items()}
+    unet = model.parts["unet"]
+    inject_adapter_in_model(config, unet)
+    unet.train()
+    unet.mid_block.eval()
+    modes = {name: module.training for name, module in unet.named_modules()}
+    weights = {name: value.clone() for name, value in unet.state_dict().items()}
     states = (torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy())
     first = draw(model, spec(sampler=sampler), default_size=64, device=CPU)
     assert torch.equal(torch.get_rng_state(), states[0])
     assert random.getstate() == states[1]
     assert np.array_equal(np.random.get_state()[1], states[2])
-    assert {name: module.training for name, module in model.unet.named_modules()} == modes
-    assert all(torch.equal(value, weights[name]) for name, value in model.unet.state_dict().items())
-    assert any(p.requires_grad for p in model.unet.parameters())
+    assert {name: module.training for name, module in unet.named_modules()} == modes
+    assert all(torch.equal(value, weights[name]) for name, value in unet.state_dict().items())
+    assert any(p.requires_grad for p in unet.parameters())
     # Dropout is off while drawing, so the picture repeats.
     assert (
         first.tobytes() == draw(model, spec(sampler=sampler), default_size=64, device=CPU).tobytes()
@@ -179,12 +180,12 @@ def test_progress_is_told_and_a_stop_comes_through(tiny):
         if next(calls) == 3:
             raise Stopped
 
-    tiny.unet.train()
+    tiny.parts["unet"].train()
     with pytest.raises(Stopped):
         draw(tiny, SPEC, default_size=64, device=CPU, check_stop=stop)
     assert next(calls) == 4
-    assert tiny.unet.training
-    tiny.unet.eval()
+    assert tiny.parts["unet"].training
+    tiny.parts["unet"].eval()
 
 
 def test_sizes(tiny):
@@ -215,7 +216,7 @@ def test_half_precision_gives_nearly_the_same(tiny_folder, tiny):
 def test_a_damaged_model_is_named_and_not_drawn(tiny_folder):
     model = load(tiny_folder)
     with torch.no_grad():
-        model.unet.conv_out.bias.fill_(float("nan"))
+        model.parts["unet"].conv_out.bias.fill_(float("nan"))
     with pytest.raises(UserError) as caught:
         draw(model, spec(steps=2), default_size=64, device=CPU)
     assert caught.value.problem.code == "sample_not_finite"

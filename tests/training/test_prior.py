@@ -119,8 +119,8 @@ def test_without_adapter_puts_everything_back(make_job, tmp_path: Path) -> None:
     model, device = session.model, session.device
     noisy = torch.randn(1, model.latent_channels, 8, 8)
     at = torch.tensor([10])
-    model.components["unet"].eval()
-    model.components["text_encoder"].eval()
+    model.parts["unet"].eval()
+    model.parts["text_encoder"].eval()
 
     def predicted() -> torch.Tensor:
         with torch.no_grad():

@@ -187,13 +187,13 @@ def test_stop_in_every_phase_before_the_first_step(make_job, run_trainer, phase:
 
 def test_stop_inside_a_pass_keeps_the_steps_done(make_job, run_trainer, monkeypatch) -> None:
     """A stop that comes while step 4 is being calculated leaves the state of step 3."""
-    from core.families.sd15 import SD15Model
+    from core.families.unet_model import UNetModel
 
     job = make_job()
     straight = run_trainer(job)
     holder: dict = {}
     calls = 0
-    predict = SD15Model.predict
+    predict = UNetModel.predict
 
     def late_stop(self, *args, **kwargs):
         nonlocal calls
@@ -202,7 +202,7 @@ def test_stop_inside_a_pass_keeps_the_steps_done(make_job, run_trainer, monkeypa
             holder["control"].submit(protocol.Stop())
         return predict(self, *args, **kwargs)
 
-    monkeypatch.setattr(SD15Model, "predict", late_stop)
+    monkeypatch.setattr(UNetModel, "predict", late_stop)
     run = run_trainer(job, on_event=lambda _event, control: holder.update(control=control))
     assert run.outcome.status == "stopped" and run.outcome.step == 3
     monkeypatch.undo()
@@ -308,11 +308,11 @@ def test_commands_wait_for_no_other_process(make_job, run_trainer, monkeypatch) 
 def test_a_loss_that_is_no_number_stops_with_the_checkpoint_intact(
     make_job, run_trainer, monkeypatch
 ) -> None:
-    from core.families.sd15 import SD15Model
+    from core.families.unet_model import UNetModel
 
     job = make_job(checkpoints__every_unit="step", checkpoints__every=2)
     calls = 0
-    predict = SD15Model.predict
+    predict = UNetModel.predict
 
     def break_at_four(self, *args, **kwargs):
         nonlocal calls
@@ -320,7 +320,7 @@ def test_a_loss_that_is_no_number_stops_with_the_checkpoint_intact(
         result = predict(self, *args, **kwargs)
         return result * float("nan") if calls >= 4 else result
 
-    monkeypatch.setattr(SD15Model, "predict", break_at_four)
+    monkeypatch.setattr(UNetModel, "predict", break_at_four)
     from core.runs.folder import create
 
     folder = create(job, Path(job.concepts[0].path).parent / "runs")

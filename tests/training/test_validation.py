@@ -87,7 +87,7 @@ def test_measuring_twice_gives_the_same(make_job, tmp_path: Path, measured: Path
     assert torch.equal(state, torch.get_rng_state())
     first, second = (e.loss for e in events if isinstance(e, protocol.Validation))
     assert first == second
-    unet = session.model.components["unet"]
+    unet = session.model.parts["unet"]
     dropouts = [m for n, m in unet.named_modules() if ".lora_dropout." in n]
     assert dropouts and all(m.training for m in dropouts)
     session.close()

@@ -53,7 +53,7 @@ class FakeModel:
         torch.manual_seed(seed)
         self.vae = nn.Conv2d(3, 4, 8, stride=8)
         self.text = FakeText()
-        self.components = {"unet": nn.Linear(2, 2)}
+        self.parts = {"unet": nn.Linear(2, 2)}
         self.identity = {"vae": f"vae {seed}", "text": f"text {seed}"}
         self.latent_channels, self.latent_scale = 4, 8
         self.encoded: list[int] = []
