@@ -96,7 +96,7 @@ class Part:
     prefixes: tuple[str, ...] = ()
     tokenizer: str = ""
     lora_prefix: str = ""
-    targets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    targets: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     blocks: tuple[str, ...] = ("",)
     outside: tuple[str, ...] = ()
 

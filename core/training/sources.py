@@ -21,27 +21,16 @@ from core.data.cache import FileDigests
 from core.data.plan import concept_name
 from core.data.types import Item, Plan
 from core.errors import Problem, UserError, fail
-from core.families.base import BaseModelFile
+from core.families.base import BaseModelFile, Part
 from core.families.detect import vae_files, weight_files
+from core.families.registry import family
 from core.paths import user_path
 
 # Of more pictures than these a state keeps one digest only, and a change is told without names.
 _NAMED_PICTURES = 20_000
 _NAMED_AT_MOST = 5
-# Folder of a model's part -> what people call it, and its files beside the weights.
-_PARTS = {
-    "unet": ("base model", ("unet/config.json", "scheduler/scheduler_config.json")),
-    "text_encoder": (
-        "text encoder",
-        (
-            "text_encoder/config.json",
-            "tokenizer/tokenizer.json",
-            "tokenizer/vocab.json",
-            "tokenizer/merges.txt",
-        ),
-    ),
-    "vae": ("VAE", ("vae/config.json",)),
-}
+_MODEL = "base model"
+_TOKENIZER = ("tokenizer.json", "vocab.json", "merges.txt")
 
 # Settings that say where results go and what is shown, not what is learned.
 _HARMLESS = (
@@ -333,21 +322,32 @@ def _short(value: object) -> str:
 
 def _models(job: Job, base: BaseModelFile, digests: FileDigests) -> dict[str, str]:
     """A digest of each part of the model, by what people call it. Raises OSError, UserError."""
-    found = {}
+    parts = family(base.family).info.parts
+    called = {part: _MODEL if part.role == "denoiser" else part.title for part in parts}
     if base.layout == "single_file":
         # Its own VAE may be given up for another file, and taken up again.
-        found["base model"] = found["VAE"] = _digest([base.path], digests)
+        whole = _digest([base.path], digests)
+        found = {called[part]: whole for part in parts if part.role != "text"}
     else:
-        for part, (called, others) in _PARTS.items():
-            files = [base.path / other for other in others]
-            files = [*weight_files(base.path / part), *(f for f in files if f.is_file())]
-            found[called] = _digest(files, digests)
+        found = {called[part]: _digest(_files_of(base, part), digests) for part in parts}
     # A single file may be told what it predicts by another one beside it.
-    found["base model"] += f" {base.prediction_type} {base.zero_terminal_snr}"
+    found[_MODEL] += f" {base.prediction_type} {base.zero_terminal_snr}"
     if job.model.vae.strip():
         files, _prefix, config = vae_files(user_path(job.model.vae.strip()))
-        found["VAE"] = _digest([*files, *([config] if config else [])], digests)
+        own = _digest([*files, *([config] if config else [])], digests)
+        found |= {called[part]: own for part in parts if part.role == "vae"}
     return found
+
+
+def _files_of(base: BaseModelFile, part: Part) -> list[Path]:
+    """The files of a diffusers folder that a part depends on."""
+    others = [base.path / part.folder / "config.json"]
+    if part.role == "denoiser":
+        others.append(base.path / "scheduler" / "scheduler_config.json")
+    if part.tokenizer:
+        others += [base.path / part.tokenizer / name for name in _TOKENIZER]
+    weights = weight_files(base.path / part.folder)
+    return [*weights, *(file for file in others if file.is_file())]
 
 
 def _digest(files: Iterable[Path], digests: FileDigests) -> str:
