@@ -14,6 +14,8 @@ from pathlib import Path
 import platformdirs
 
 _APP = "Limner"
+# Files by which the folder of a run is known.
+JOB_NAME, EVENTS_NAME = "job.json", "events.jsonl"
 _CORE = Path(__file__).resolve().parent
 
 

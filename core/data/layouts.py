@@ -14,7 +14,7 @@ from typing import Any
 from core.config.concepts import Concept, Kind
 from core.data.captions import CAPTION_SUFFIXES, kohya_name
 from core.data.metadata import TABLE_NAMES, TRAIN_FOLDER
-from core.data.scan import REJECTED_FOLDER, is_picture_name, natural_key
+from core.data.scan import is_never_searched, is_picture_name, natural_key
 from core.data.textfile import long_path
 from core.paths import user_path
 
@@ -56,7 +56,7 @@ def _look(folder: Path) -> _Look:
         with os.scandir(long_path(folder)) as entries:
             for number, entry in enumerate(entries):
                 lower = entry.name.lower()
-                if entry.name.startswith(".") or entry.name == REJECTED_FOLDER:
+                if entry.name.startswith(".") or is_never_searched(entry.name):
                     continue
                 if lower in TABLE_NAMES:
                     look.table = min(look.table or lower, lower)

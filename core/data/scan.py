@@ -10,6 +10,14 @@ from functools import lru_cache
 from pathlib import Path
 
 from core.config.concepts import Concept
+from core.data.left_out import (
+    are_samples,
+    is_run_folder,
+    is_sample_folder,
+    is_system_folder,
+    perhaps_generated,
+    why_left_out,
+)
 from core.data.metadata import key, table_of
 from core.data.textfile import CaptionError, long_path
 from core.errors import Problem, Severity, Stopped
@@ -90,6 +98,11 @@ def _odd_masks(folder: str, mtime_ns: int) -> dict[str, str]:
     return {name[:-end]: name for name in sorted(names) if not name.endswith(MASK_ENDING)}
 
 
+def is_never_searched(name: str) -> bool:
+    """Whether a subfolder of this name holds nothing that a person wants to train."""
+    return name == REJECTED_FOLDER or is_system_folder(name)
+
+
 def ask_stop(stop: StopCheck | None) -> None:
     """Raise Stopped when `stop` returns true; it may also raise by itself, as Control.check."""
     if stop is not None and stop():
@@ -140,8 +153,9 @@ def _add_listed(scan: Scan, concept: Concept, stop: StopCheck | None) -> None:
 def scan_folder(folder: Path, include_subfolders: bool, stop: StopCheck | None = None) -> Scan:
     """All pictures in `folder`, its own files before those of its subfolders.
 
-    Names beginning with a dot are left out, and so are mask and condition pictures and the
-    subfolders `_rejected`, where deleted pictures lie when there is no trash for them. A folder
+    Names beginning with a dot are left out, and so are mask and condition pictures, subfolders of
+    the system's and `_rejected`, where deleted pictures lie when there is no trash for them. Runs
+    of Limner and other trainers' samples are left out with a warning. A folder
     that is reached twice through symbolic links is searched once. A picture's name that links to
     nothing is in the list, so that it is told when it cannot be read. `stop` is asked now and then;
     raises Stopped when it says so.
@@ -167,11 +181,26 @@ def scan_folder(folder: Path, include_subfolders: bool, stop: StopCheck | None =
                 _problem(current, error, "error" if current == root else "warning")
             )
             continue
+        if problem := _about(current, names, subfolders, chosen=current == root):
+            scan.problems.append(problem)
+            if problem.code != "pictures_generated":
+                continue
         names.sort(key=natural_key)
         scan.pictures.extend(current / name for name in names)
         subfolders.sort(key=natural_key, reverse=True)
         waiting.extend(current / name for name in subfolders)
     return scan
+
+
+def _about(folder: Path, names: list[str], subfolders: list[str], chosen: bool) -> Problem | None:
+    """What is to be said of a folder by what it is. chosen: somebody named this very folder."""
+    if not chosen:
+        return why_left_out(folder, names) or (
+            perhaps_generated(folder) if names and is_sample_folder(folder) else None
+        )
+    if subfolders and is_run_folder(folder):
+        return why_left_out(folder, names)
+    return perhaps_generated(folder) if are_samples(folder, names) else None
 
 
 def _entries(
@@ -187,7 +216,7 @@ def _entries(
                 continue
             if is_picture_name(entry.name) and _is_file(entry):
                 names.append(entry.name)
-            elif include_subfolders and entry.name != REJECTED_FOLDER and _is_folder(entry):
+            elif include_subfolders and not is_never_searched(entry.name) and _is_folder(entry):
                 subfolders.append(entry.name)
     return names, subfolders
 

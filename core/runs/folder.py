@@ -10,6 +10,7 @@ from pathlib import Path
 from core.config.job import Job, require
 from core.errors import fail
 from core.files import write_json
+from core.paths import EVENTS_NAME, JOB_NAME
 from core.reading import Unreadable, read_json
 
 
@@ -22,12 +23,12 @@ class RunFolder:
     @property
     def job_file(self) -> Path:
         """The frozen, fully resolved job."""
-        return self.path / "job.json"
+        return self.path / JOB_NAME
 
     @property
     def events_file(self) -> Path:
         """Every event, append-only, one JSON object a line."""
-        return self.path / "events.jsonl"
+        return self.path / EVENTS_NAME
 
     @property
     def log_file(self) -> Path:
