@@ -28,6 +28,7 @@ from core.captioning.messages import Captioned, Done, Heartbeat, Hello, Phase, R
 from core.captioning.options import CaptionOptions, make_options
 from core.data.images import PictureError, load_picture
 from core.errors import Problem, Stopped, UserError, fail
+from core.printable import log_to_stderr
 from core.worker.lines import LineSplitter
 
 FINISHED, FAILED, STOPPED = 0, 1, 130
@@ -274,7 +275,7 @@ def _quieten() -> None:
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, force=True)
+    log_to_stderr()
     if threading.current_thread() is threading.main_thread():
         # A terminal's Ctrl-C is for whoever started this process; it then says stop.
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from core import paths
-from core.cli.show import print_json
-from core.cli.text import say
+from core.cli.text import print_json, say
 from core.data.leases import cache_size, trim
 
 

@@ -21,7 +21,7 @@ from core.captioning.options import CaptionOptions
 from core.captioning.replacing import Search, preview_search
 from core.captioning.spool import Spool
 from core.captioning.tags import Change, count_tags
-from core.cli.text import messages, output, print_problems, problem_text, say
+from core.cli.text import messages, output, print_json, print_problems, problem_text, say
 from core.data.captions import caption_lines
 from core.data.scan import scan_folder
 from core.errors import Problem, UserError, fail
@@ -80,7 +80,7 @@ def show_tags(folder: Path, *, subfolders: bool, most: int, as_json: bool) -> in
     rows = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     rows = rows[:most] if most else rows
     if as_json:
-        say(json.dumps(dict(rows), ensure_ascii=False, indent=2))
+        print_json(dict(rows))
         return DONE
     width = len(str(rows[0][1])) if rows else 1
     for tag, count in rows:

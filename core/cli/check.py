@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.cli.job import apply_sets, build_job
-from core.cli.text import duration, messages, output, print_problems, say
+from core.cli.text import duration, messages, output, print_json, print_problems, say
 from core.config.job import Job, defaults, validate
 from core.data.statistics import BucketShare
 from core.errors import Problem, UserError
@@ -149,7 +148,7 @@ def _print_json(found: _Found) -> None:
     }
     if found.job is not None and found.report is not None:
         data |= facts(found.job, found.report)
-    output().print(json.dumps(data, ensure_ascii=False, indent=2), soft_wrap=True, markup=False)
+    print_json(data)
 
 
 def facts(job: Job, found: Preflight) -> dict[str, Any]:

@@ -15,10 +15,10 @@ from rich.progress import (
     TaskID,
     TextColumn,
 )
-from rich.text import Text
 
 from core.cli.text import duration, output, print_problems, problem_text, say
 from core.errors import Problem
+from core.printable import printable
 from core.worker import protocol
 
 _WORDS = {
@@ -98,7 +98,7 @@ class JsonLines:
         if self._gone:
             return
         try:
-            print(protocol.encode(event), flush=True)
+            print(printable(protocol.encode(event)), flush=True)
         except BrokenPipeError:
             self._gone = True
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -232,7 +232,7 @@ class Bars:
 
     def note(self, text: str) -> None:
         """Print a line above the bars."""
-        self._progress.console.print(Text(text), soft_wrap=True)
+        say(text, console=self._progress.console)
 
     def close(self) -> None:
         """Leave the bars as they are and give the terminal back."""

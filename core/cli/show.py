@@ -7,12 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core.cli.job import load_target
-from core.cli.text import output, print_problems, say
-
-
-def print_json(data: Any) -> None:
-    """Indented JSON on stdout."""
-    say(json.dumps(data, ensure_ascii=False, indent=2, default=str))
+from core.cli.text import output, print_json, print_problems, say
 
 
 def show_presets(*, as_json: bool) -> int:

@@ -3,19 +3,39 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
+from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 
 from core.errors import Problem
+from core.printable import printable
 
 # Names of files may hold what the terminal's encoding cannot.
 for _stream in (sys.stdout, sys.stderr):
     if isinstance(_stream, io.TextIOWrapper):
         _stream.reconfigure(errors="backslashreplace")
+
+
+class _Console(Console):
+    """A console that obeys no control character of a text: names of files may hold any."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """As rich does, with the controls of all but its own segments written out."""
+        for segment in super().render(renderable, options):
+            if segment.control:
+                yield segment
+            else:
+                yield Segment(printable(segment.text), segment.style)
+
 
 _STYLES = {"error": "bold red", "warning": "yellow"}
 
@@ -23,25 +43,36 @@ _STYLES = {"error": "bold red", "warning": "yellow"}
 @cache
 def output() -> Console:
     """The console on stdout."""
-    return Console(highlight=False, markup=False, emoji=False)
+    return _Console(highlight=False, markup=False, emoji=False)
 
 
 @cache
 def messages() -> Console:
     """The console on stderr, for what is wrong."""
-    return Console(stderr=True, highlight=False, markup=False, emoji=False)
+    return _Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def say(text: str = "", style: str = "", console: Console | None = None) -> None:
     """Print one line as it is: no markup, no wrapping (paths are copied from it)."""
-    (console or output()).print(Text(text, style=style), soft_wrap=True)
+    line = Text(printable(text, one_line=True), style=style)
+    (console or output()).print(line, soft_wrap=True)
+
+
+def print_json(data: Any) -> None:
+    """Indented JSON on stdout."""
+    text = json.dumps(data, ensure_ascii=False, indent=2, default=str)
+    output().print(Text(printable(text)), soft_wrap=True)
 
 
 def problem_text(problem: Problem) -> Text:
     """A problem as one coloured line."""
     place = f" [{problem.setting}]" if problem.setting else ""
+    parts = {name: printable(getattr(problem, name), one_line=True) for name in ("title", "hint")}
+    shown = replace(problem, **parts, detail=printable(problem.detail))
     return Text.assemble(
-        (f"{problem.severity}: ", _STYLES[problem.severity]), problem.sentence(), (place, "dim")
+        (f"{problem.severity}: ", _STYLES[problem.severity]),
+        shown.sentence(),
+        (printable(place), "dim"),
     )
 
 

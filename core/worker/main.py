@@ -32,6 +32,7 @@ from typing import Any
 from core.config.job import Job
 from core.errors import Problem, Stopped, UserError
 from core.hardware import is_of_gpu, is_out_of_memory
+from core.printable import log_to_stderr, printable
 from core.runs import checkpoints, lock
 from core.runs.events import EventLog
 from core.runs.folder import RunFolder
@@ -378,7 +379,7 @@ def _unwritable(place: RunFolder, error: OSError) -> Problem:
 
 def _refuse(pipe: PipeWriter, problem: Problem, code: int) -> int:
     """Say on the pipe alone why nothing is done; the run's files may be another worker's."""
-    print(problem.sentence(), file=sys.stderr)
+    print(printable(problem.sentence()), file=sys.stderr)
     for event in (event_of(problem), protocol.Done(status="failed")):
         pipe.put(event.type, protocol.encode(event).encode() + b"\n")
     pipe.drain(1.0)
@@ -420,12 +421,7 @@ def _log_to(path: Path) -> None:
             stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
     print(f"--- worker {os.getpid()}, {time.strftime('%Y-%m-%d %H:%M:%S')} ---", file=sys.stderr)
     faulthandler.enable(file=2)
-    logging.basicConfig(
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-        force=True,
-    )
+    log_to_stderr("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 
 def _follow(place: RunFolder, resume: str, trainer: TrainFunction | None) -> int:

@@ -101,7 +101,7 @@ def test_broken_presets_are_named(tmp_path: Path, capsys: Out) -> None:
     assert call("train", str(path)) == 2
     err = capsys.readouterr().err
     assert str(path) in err
-    assert "Line 1, column 14" in err
+    assert "line 1, column 14" in err
 
 
 def test_a_wrong_value_in_a_preset_is_not_trained_with_another(
@@ -338,3 +338,49 @@ def test_runs_are_listed(tmp_path: Path, capsys: Out) -> None:
     assert "-bold-x" in capsys.readouterr().out.replace("[", "-").replace("]", "-")
     assert call("runs", "list", "--runs", str(tmp_path / "runs"), "--json") == 0
     assert len(json.loads(capsys.readouterr().out)) == 1
+
+
+EVIL = "\x1b]0;owned\x07\x1b[2J\x9b2J\r\u202egnp"
+
+
+def lora_with(path: Path, metadata: dict[str, str]) -> Path:
+    entry = {"dtype": "F32", "shape": [1, 1], "data_offsets": [0, 4]}
+    header = json.dumps({"__metadata__": metadata, "k.lora_down.weight": entry}).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
+    return path
+
+
+def controls(text: str) -> set[str]:
+    return {c for c in text if c in EVIL and not c.isprintable()}
+
+
+def test_no_text_from_a_file_reaches_the_terminal_as_a_command(tmp_path: Path, capsys: Out) -> None:
+    lora = lora_with(tmp_path / "lora.safetensors", {"title": f"{EVIL}\nerror: not ours"})
+    assert call("lora", "info", str(lora)) == 0
+    out, err = capsys.readouterr()
+    assert not controls(out + err)
+    assert "title = \\u001b]0;owned\\u0007" in out and "\nerror: not ours" not in out
+    assert call("lora", "info", str(lora), "--json") == 0
+    out, err = capsys.readouterr()
+    assert not controls(out + err)
+    assert json.loads(out)["metadata"]["title"] == f"{EVIL}\nerror: not ours"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
+def test_no_name_of_a_file_reaches_the_terminal_as_a_command(tmp_path: Path, capsys: Out) -> None:
+    folder = tmp_path / f"a{EVIL}"
+    folder.mkdir()
+    (folder / f"b{EVIL}\nerror: not ours.png").write_bytes(b"no picture")
+    for arguments in (("check", str(folder)), ("lora", "info", str(folder / f"{EVIL}"))):
+        assert call(*arguments) == 2
+        out, err = capsys.readouterr()
+        assert not controls(out + err), arguments
+        assert "\nerror: not ours" not in out + err
+
+
+def test_wrong_arguments_are_not_shown_as_commands_either(capsys: Out) -> None:
+    allowed = {"\u202e"}  # typer shows what was typed, and leaves the direction of writing
+    for arguments in (("lora", "info", "a", EVIL), ("check", "a", f"--{EVIL}"), (EVIL,)):
+        assert call(*arguments) == 2
+        out, err = capsys.readouterr()
+        assert not controls(out + err) - allowed, arguments

@@ -1,0 +1,34 @@
+"""Texts from files made fit for a terminal and a log, which obey control characters."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+# C0 but tab and line feed, DEL, C1, the line ends of Unicode, and what turns the direction of
+# writing, with which a name can look like another.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
+
+def printable(text: str, one_line: bool = False) -> str:
+    """`text` with control characters written as `\\u001b`, which JSON reads back as they were.
+
+    one_line: line feeds too, so that a file's name cannot look like a message of ours.
+    """
+    text = text.replace("\n", "\\n") if one_line else text
+    return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+class PrintableFormatter(logging.Formatter):
+    """Log lines without control characters, as names of files and texts of libraries hold them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record's line, and lines of a traceback below it."""
+        return printable(super().format(record))
+
+
+def log_to_stderr(layout: str = "%(levelname)s:%(name)s:%(message)s") -> None:
+    """Send this process's log to stderr, from level info on."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(PrintableFormatter(layout))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
