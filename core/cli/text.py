@@ -67,8 +67,12 @@ def print_json(data: Any) -> None:
 def problem_text(problem: Problem) -> Text:
     """A problem as one coloured line."""
     place = f" [{problem.setting}]" if problem.setting else ""
-    parts = {name: printable(getattr(problem, name), one_line=True) for name in ("title", "hint")}
-    shown = replace(problem, **parts, detail=printable(problem.detail))
+    shown = replace(
+        problem,
+        title=printable(problem.title, one_line=True),
+        hint=printable(problem.hint, one_line=True),
+        detail=printable(problem.detail),
+    )
     return Text.assemble(
         (f"{problem.severity}: ", _STYLES[problem.severity]),
         shown.sentence(),

@@ -236,7 +236,7 @@ def _first_fault(error: ValidationError) -> str:
     name = str(first["loc"][0]) if first["loc"] else ""
     if first["type"] == "missing":
         return f"lacks {name}"
-    said = str(first["msg"]).removeprefix("Value error, ")
+    said = str(first["msg"]).removeprefix("Value error, ").replace("Input should", "it should")
     if not name:
         return f"makes no sense: {said}"
     return f"has {name} = {shortened(first['input'])}, which no such model has ({said})"
