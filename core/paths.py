@@ -8,6 +8,7 @@ The environment variable `LIMNER_DATA_DIR` moves everything of the user's below 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -45,6 +46,19 @@ def user_path(text: str | Path) -> Path:
         return Path(text).expanduser()
     except RuntimeError:
         return Path(text)
+
+
+def foreign_system(text: str, windows: bool = os.name == "nt") -> str:
+    """Whose path a text is when it cannot be one of this computer; empty when it can.
+
+    `Windows` on other systems for drives, network shares and backslashes after dots; `Linux or
+    macOS` on Windows for absolute paths without a drive. windows: whether this is Windows.
+    """
+    written = text.strip()
+    if windows:
+        return "Linux or macOS" if re.match(r"/(?!/)", written) else ""
+    pattern = r"[A-Za-z]:([\\/]|$)|\\\\|\.{1,2}\\|~\\|%\w+%[\\/]"
+    return "Windows" if re.match(pattern, written) else ""
 
 
 def console_python() -> str:

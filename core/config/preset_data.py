@@ -27,7 +27,7 @@ from core.config.job import (
 )
 from core.config.rules import PATH_KINDS
 from core.errors import Problem, fail, shortened
-from core.paths import resources_dir, user_path
+from core.paths import foreign_system, resources_dir, user_path
 
 Data = dict[str, Any]
 Migration = Callable[[Data], Data]
@@ -287,7 +287,7 @@ def _map_paths(node: Any, path: str, folder: Path) -> Any:
 
 def _resolve(info: SettingInfo, text: str, folder: Path) -> str:
     written = text.strip()
-    if not written:
+    if not written or foreign_system(written):
         return text
     if written == RESOURCES or written.startswith((RESOURCES + "/", RESOURCES + "\\")):
         rest = re.split(r"[\\/]", written[len(RESOURCES) :])

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from core.config.fields import SettingInfo
-from core.errors import Problem
+from core.errors import Problem, shortened
+from core.paths import foreign_system
 
 if TYPE_CHECKING:
     from core.config.concepts import Concept
@@ -35,6 +36,13 @@ def path_problems(job: Job, settings: tuple[SettingInfo, ...]) -> Iterator[Probl
                     code="path_has_nul",
                     title=f"{info.title} ({path}) holds a NUL character, which no file name can; "
                     "write the path again.",
+                    setting=path,
+                )
+            elif isinstance(value, str) and (system := foreign_system(value)):
+                yield Problem(
+                    code="path_foreign",
+                    title=f"{info.title} ({path}) is {shortened(value)}, a path of {system}, which "
+                    "does not exist on this computer; choose it again.",
                     setting=path,
                 )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from core.config.job import Job, require
 from core.errors import fail
 from core.files import write_json
-from core.paths import EVENTS_NAME, JOB_NAME
+from core.paths import EVENTS_NAME, JOB_NAME, foreign_system
 from core.reading import Unreadable, read_json
 
 
@@ -114,6 +114,13 @@ def create(job: Job, runs: Path, folder: Path | None = None) -> RunFolder:
 
     Raises UserError when `folder` already holds a run or cannot be made.
     """
+    for given in (runs, folder):
+        if given is not None and (system := foreign_system(str(given))):
+            raise fail(
+                "run_folder_foreign",
+                f"{given} is a path of {system}, not of this computer; choose another folder.",
+                file=str(given),
+            )
     name = job.name or (job.concepts[0].name if job.concepts else "") or "run"
     if folder is None:
         base = runs / f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{safe_name(name)}"

@@ -518,3 +518,19 @@ def test_a_thousand_runs_are_listed_from_their_ends_only(
     assert {run.status for run in found} == {"finished"}
     lines_in_all = 301 * 1000
     assert decoded < lines_in_all / 3
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there it is a path")
+def test_no_run_is_made_under_a_name_that_was_a_path_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for runs, folder in ((Path("D:\\runs"), None), (tmp_path, Path("D:\\runs\\cat"))):
+        with pytest.raises(UserError) as caught:
+            create(
+                require(set_path(set_path(defaults(), "model.base", "m"), "concepts.0.path", "p")),
+                runs,
+                folder,
+            )
+        assert caught.value.problem.code == "run_folder_foreign"
+    assert list(tmp_path.iterdir()) == []

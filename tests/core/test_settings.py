@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +21,9 @@ from core.config.job import (
     set_path,
     validate,
 )
+from core.config.preset_data import resolve_paths
 from core.errors import UserError
+from core.paths import foreign_system
 
 
 def valid() -> dict:
@@ -215,3 +219,42 @@ def test_a_job_survives_json(rank: int, rate: float, text: bool) -> None:
         data = set_path(data, path, value)
     job = require(data)
     assert Job.model_validate_json(job.model_dump_json()) == job
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "D:\\models\\sd15.safetensors",
+        "C:/Users/ann/cat",
+        "e:",
+        "\\\\nas\\share\\cat",
+        "..\\cat",
+        "~\\cat",
+        "%USERPROFILE%\\cat",
+    ],
+)
+def test_paths_of_windows_are_known_elsewhere(written) -> None:
+    assert foreign_system(written, windows=False) == "Windows"
+    assert foreign_system(written, windows=True) == ""
+
+
+def test_paths_of_other_systems_are_known_on_windows() -> None:
+    for written in ("/home/ann/cat", "/Volumes/x/cat", "/mnt/c/Users/ann"):
+        assert foreign_system(written, windows=True) == "Linux or macOS"
+        assert foreign_system(written, windows=False) == ""
+    for written in ("cat", "a/b", "~/cat", "owner/name", "//nas/share", "a:b", "1.5\\x", ""):
+        assert foreign_system(written, windows=False) == ""
+        assert foreign_system(written, windows=True) == ""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there they are paths")
+@pytest.mark.parametrize(
+    "path", ["model.base", "model.vae", "model.output", "concepts.0.path", "concepts.0.prompt.file"]
+)
+def test_paths_of_another_system_are_refused_as_they_were_written(path, tmp_path) -> None:
+    data = set_path(valid(), path, "E:\\loras\\x.safetensors")
+    data = resolve_paths(data, tmp_path)
+    assert get_path(data, path) == "E:\\loras\\x.safetensors"
+    _, problems = validate(data)
+    assert [(p.code, p.setting) for p in problems] == [("path_foreign", path)]
+    assert "a path of Windows" in problems[0].title
