@@ -79,8 +79,7 @@ def notes_file(folder: Path) -> Path:
 def read_notes(folder: Path, problems: list[Problem] | None = None) -> dict[str, Note]:
     """The notes of the pictures in exactly this folder, by file name; {} when there are none.
 
-    A damaged file is moved aside under a name ending in `.bad`, never lost, and told in
-    `problems` (or the log); one that cannot be read is told and left.
+    One that is damaged or cannot be read is told in `problems` (or the log) and left as it is.
     """
     content = _read(notes_file(folder), problems)
     return {name: note_of(raw) for name, raw in content.pictures.items()}
@@ -106,8 +105,9 @@ def note_of(raw: Mapping[str, Any]) -> Note:
 def change_notes(folder: Path, changes: Mapping[str, Mapping[str, object]]) -> None:
     """Merge fields into pictures' notes: `{"a.png": {"mark": "keep", "focus": None}}`.
 
-    None, "" and 0 stars take a field out. Raises UserError with a sentence when the notes cannot
-    be written anywhere; then nothing has changed.
+    None, "" and 0 stars take a field out. A damaged file is moved aside first, under a name ending
+    in `.bad`. Raises UserError with a sentence when the notes cannot be written anywhere, or an
+    unreadable file would be lost; then nothing has changed.
     """
 
     def merge(pictures: dict[str, Raw]) -> None:
@@ -163,7 +163,7 @@ def _rewrite(folder: Path, edit: Callable[[dict[str, Raw]], None], names: Iterab
                 file=str(folder),
             )
         used = elsewhere if elsewhere.exists() else beside
-        content = _read(used)
+        content = _load_to_change(used)
         if content.version > VERSION:
             raise fail(
                 "notes_newer",
@@ -211,6 +211,19 @@ def _remember(path: Path, content: _Content, signature: tuple[int, int, int]) ->
 def _read(path: Path, problems: list[Problem] | None = None) -> _Content:
     """The file's content, not to be changed by the caller; empty where there is none."""
     try:
+        return _load(path)
+    except _Damaged as error:
+        _tell(path, "is damaged, so its marks do not count", problems, str(error))
+    except Unreadable as error:
+        _tell(path, f"{error}; its marks are left", problems)
+    except OSError as error:
+        _tell(path, f"cannot be read ({error.strerror or error}); its marks are left", problems)
+    return _Content()
+
+
+def _load(path: Path) -> _Content:
+    """As `_read`, but raises _Damaged, Unreadable or OSError."""
+    try:
         signature = _signature(path)
         with _cache_lock:
             cached = _cache.get(path)
@@ -219,17 +232,29 @@ def _read(path: Path, problems: list[Problem] | None = None) -> _Content:
         content = _parse(read_bytes(path, _LARGEST))
     except FileNotFoundError:
         return _Content()
-    except _Damaged as error:
-        _move_aside(path, str(error), problems)
-        return _Content()
-    except Unreadable as error:
-        _tell(path, f"{error}; its marks are left", problems)
-        return _Content()
-    except OSError as error:
-        _tell(path, f"cannot be read ({error.strerror or error}); its marks are left", problems)
-        return _Content()
     _remember(path, content, signature)
     return content
+
+
+def _load_to_change(path: Path) -> _Content:
+    """The content of a file that is about to be written; a damaged one is moved aside.
+
+    Raises UserError where it cannot be read, as writing would lose what it says.
+    """
+    try:
+        return _load(path)
+    except _Damaged as error:
+        _move_aside(path, str(error))
+        return _Content()
+    except Unreadable as error:
+        wrong = str(error)
+    except OSError as error:
+        wrong = f"cannot be read ({error.strerror or error})"
+    raise fail(
+        "notes_unreadable",
+        f"The file of marks {path} {wrong}; nothing was changed.",
+        file=str(path),
+    )
 
 
 def _parse(data: bytes) -> _Content:
@@ -249,20 +274,24 @@ def _parse(data: bytes) -> _Content:
     )
 
 
-def _move_aside(path: Path, detail: str, problems: list[Problem] | None) -> None:
+def _move_aside(path: Path, detail: str) -> None:
     try:
         aside = free_name(path.with_name(path.name + ".bad"))
         move_file(path, aside)
     except OSError as error:
-        _tell(path, f"is damaged and cannot be moved aside ({error.strerror})", problems, detail)
-    else:
-        _tell(path, f"was damaged and is now {aside.name}; marks begin anew", problems, detail)
+        raise fail(
+            "notes_unreadable",
+            f"The file of marks {path} is damaged, and is in the way: {files.reason(error)}.",
+            detail=detail,
+            file=str(path),
+        ) from error
+    _tell(path, f"was damaged and is now {aside.name}; marks begin again", None, detail)
 
 
 def _tell(path: Path, what: str, problems: list[Problem] | None, detail: str = "") -> None:
     problem = Problem(
         code="notes_unreadable",
-        title=f"The marks in {path} {what}.",
+        title=f"The file of marks {path} {what}.",
         severity="warning",
         detail=detail,
         file=str(path),

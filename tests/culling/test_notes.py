@@ -70,17 +70,18 @@ def test_fields_that_make_no_sense_count_as_not_set(raw: dict[str, Any], note: N
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"pictures": []}', "\0\0", "[" * 100_000])
-def test_a_damaged_file_is_moved_aside_and_told(pictures: Path, text: str) -> None:
+def test_a_damaged_file_is_told_and_moved_aside_only_by_a_change(pictures: Path, text: str) -> None:
     write(pictures, text)
     (pictures / f"{NOTES_NAME}.bad").write_text("an earlier one")
     problems: list[Any] = []
     assert read_notes(pictures, problems) == {}
     [problem] = problems
     assert NOTES_NAME in problem.title
-    assert sorted(os.listdir(pictures)) == [".limner.json-2.bad", ".limner.json.bad"]
-    assert (pictures / ".limner.json-2.bad").read_text() == text
+    # A look, as at a check, changes nothing.
+    assert sorted(os.listdir(pictures)) == [".limner.json", ".limner.json.bad"]
     change_notes(pictures, {"a.png": {"stars": 1}})
     assert read_notes(pictures) == {"a.png": Note(stars=1)}
+    assert (pictures / ".limner.json-2.bad").read_text() == text
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without named pipes")
@@ -89,6 +90,9 @@ def test_a_pipe_of_that_name_is_left_alone(pictures: Path) -> None:
     problems: list[Problem] = []
     assert read_notes(pictures, problems) == {}
     assert "not an ordinary file" in problems[0].title
+    with pytest.raises(UserError, match="nothing was changed"):
+        change_notes(pictures, {"a.png": {"stars": 1}})
+    assert notes_file(pictures).is_fifo()
 
 
 def test_a_newer_file_is_read_but_not_changed(pictures: Path) -> None:
