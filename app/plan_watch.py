@@ -21,7 +21,7 @@ from core.families.base import BaseModelFile
 
 DELAY_MS = 350
 # SD1.x, until the base model has told its own.
-USUAL_STEP = 64
+USUAL_STEP = 8
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from core.config.concepts import Concept
 from core.config.rules import further_resolutions
 from core.culling.notes import Note, read_notes
-from core.data.buckets import make_buckets, nearest_multiple, place
+from core.data.buckets import Shapes, nearest_multiple
 from core.data.captions import (
     CaptionError,
     caption_file_of,
@@ -39,24 +39,24 @@ StopCheck = Callable[[], bool]
 class Look:
     """How training looks at the pictures of a concept.
 
-    sides: the resolutions that each picture is trained at, multiples of `step`; step: the bucket
-    step of the model, in pixels.
+    sides: the resolutions that each picture is trained at, in pixels; shapes: which buckets there
+    are.
     """
 
     concept: Concept
     sides: tuple[int, ...] = (512,)
-    step: int = 64
+    shapes: Shapes = field(default_factory=Shapes)
 
     @cached_property
     def buckets(self) -> tuple[list, ...]:
         """The buckets of each resolution."""
-        return tuple(make_buckets(side, self.step) for side in self.sides)
+        return tuple(self.shapes.buckets(side) for side in self.sides)
 
     def placements(
         self, size: tuple[int, int], focus: tuple[float, float] | None
     ) -> list[Placement]:
         """What becomes of a picture at each resolution."""
-        return [place(size, buckets, focus) for buckets in self.buckets]
+        return [self.shapes.place(size, buckets, focus) for buckets in self.buckets]
 
     @property
     def editable(self) -> bool:

@@ -474,7 +474,7 @@ def _reading(look: Look) -> tuple[object, ...]:
         concept.include_subfolders,
         concept.prompt.model_dump_json(),
         look.sides,
-        look.step,
+        look.shapes,
     )
 
 

@@ -212,7 +212,7 @@ class Variations(QWidget):
             facts.modified,
             facts.note.focus,
             look.sides,
-            look.step,
+            look.shapes,
             concept.image.model_dump_json(),
             concept.mask.source,
             concept.background,

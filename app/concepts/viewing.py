@@ -36,7 +36,7 @@ def view_pictures(
         window,
         # A table may name pictures in folders below.
         include_subfolders=concept.include_subfolders or concept.prompt.source == "metadata",
-        training=Training(look.sides[0], look.step, concept.prompt.trigger.strip()),
+        training=Training(look.sides[0], look.shapes, concept.prompt.trigger.strip()),
     )
 
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from app.thumbnails import ThumbnailStore
 
 # Settings outside the concepts that decide on what training sees of a picture.
-_SEEN_BY = ("training.resolution", "training.more_resolutions")
+_SEEN_BY = ("training.resolution", "training.more_resolutions", "training.buckets")
 
 
 class ConceptsTab(SettingsPage):
@@ -201,16 +201,20 @@ class ConceptsTab(SettingsPage):
     def _look_of(self, card: ConceptCard) -> Look | None:
         """How training looks at a card's pictures; None while a setting is being typed."""
         from app.concepts.facts import Look, sides_of
+        from core.config.buckets import Buckets
+        from core.data.buckets import shapes_of
 
         try:
             concept = Concept.model_validate(self.state.get(f"{LIST}.{card.index}"))
             resolution = int(self.state.get("training.resolution"))
+            buckets = Buckets.model_validate(self.state.get("training.buckets"))
         except (ValidationError, KeyError, TypeError, ValueError):
             return None
         file = self._model.file if self._model is not None else None
         step = file.bucket_step if file else USUAL_STEP
         more = str(self.state.get("training.more_resolutions"))
-        return Look(concept, sides_of(concept, resolution, more, step), step)
+        shapes = shapes_of(buckets, step, concept)
+        return Look(concept, sides_of(concept, resolution, more, shapes.step), shapes)
 
     def view_pictures(self, card: ConceptCard) -> None:
         """Show a card's pictures full screen, where its grid is when it has one."""
@@ -359,7 +363,7 @@ class ConceptsTab(SettingsPage):
     def _value_changed(self, path: str) -> None:
         if path.startswith(LIST):
             self._summarise()
-        if path.startswith(LIST) or path in _SEEN_BY:
+        if path.startswith(LIST) or path.startswith(_SEEN_BY):
             self._show_looks()
 
     def _count_changed(self, count: int) -> None:

@@ -15,7 +15,6 @@ from PySide6.QtCore import QCoreApplication, QObject, Signal
 from app.background import Background
 from app.viewer.helper import Helper, HelperFailed
 from app.viewer.source import Training
-from core.data.buckets import make_buckets, place
 from core.data.captions import CaptionError, caption_lines, caption_path, read_text, with_trigger
 from core.data.scan import find_mask
 from core.data.types import Bucket, Placement
@@ -54,14 +53,14 @@ class Facts:
 
 @lru_cache(maxsize=8)
 def _buckets(training: Training) -> tuple[Bucket, ...]:
-    return tuple(make_buckets(training.resolution, training.step))
+    return tuple(training.shapes.buckets(training.resolution))
 
 
 def placement_of(
     pixels: tuple[int, int], training: Training, focus: tuple[float, float] | None
 ) -> Placement:
     """Bucket and cut that training gives a picture of `pixels` (width, height)."""
-    return place(pixels, _buckets(training), focus)
+    return training.shapes.place(pixels, _buckets(training), focus)
 
 
 def read_facts(path: str, training: Training, count: Callable[[list[str]], int | None]) -> Facts:

@@ -15,6 +15,7 @@ def run_viewer(wish: Wish) -> int:
     from app.viewer import open_viewer
     from app.viewer.source import Training
     from app.window import prepare
+    from core.data.buckets import Shapes
 
     app = QApplication(sys.argv[:1])
     translators = prepare(app)
@@ -22,7 +23,7 @@ def run_viewer(wish: Wish) -> int:
         wish.folder,
         wish.start,
         include_subfolders=wish.include_subfolders,
-        training=Training(wish.resolution, wish.step, wish.trigger),
+        training=Training(wish.resolution, Shapes(wish.step), wish.trigger),
         full_screen=not wish.windowed,
     )
     collector = Collector(app)

@@ -12,6 +12,7 @@ from heapq import merge
 from pathlib import Path
 
 from core.culling.notes import Note, read_notes
+from core.data.buckets import Shapes
 from core.data.captions import CAPTION_SUFFIXES
 from core.data.scan import is_picture_name
 from core.errors import Problem
@@ -67,10 +68,10 @@ def dropped(paths: list[Path]) -> tuple[Source, Path | None] | None:
 
 @dataclass(frozen=True)
 class Training:
-    """How training will see the pictures: resolution and bucket step in pixels, trigger word."""
+    """How training will see the pictures: resolution in pixels, buckets, trigger word."""
 
     resolution: int = 512
-    step: int = 64
+    shapes: Shapes = field(default_factory=Shapes)
     trigger: str = ""
 
 

@@ -275,7 +275,7 @@ def cull(
     ],
     subfolders: Subfolders = False,
     resolution: Annotated[int, typer.Option(min=64, help="What the crop is shown for.")] = 512,
-    step: Annotated[int, typer.Option(min=8, help="Bucket sides are multiples of it.")] = 64,
+    step: Annotated[int, typer.Option(min=8, help="Bucket sides are multiples of it.")] = 8,
     trigger: Annotated[str, typer.Option(help="Trigger word, counted with the caption.")] = "",
     windowed: Annotated[bool, typer.Option("--windowed", help="Not full screen.")] = False,
 ) -> int:

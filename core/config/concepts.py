@@ -428,11 +428,18 @@ class Concept(Settings):
         multiple_of=8,
         empty=tr("as in Training"),
     )
-    small: Literal["enlarge", "leave_out"] = setting(
+    small: Literal["enlarge", "own_size", "leave_out"] = setting(
         "enlarge",
         title=tr("Too small pictures"),
-        help=tr("Pictures smaller than their bucket are enlarged, which blurs them, or left out."),
-        labels={"enlarge": tr("Enlarge"), "leave_out": tr("Leave out")},
+        help=tr(
+            "Pictures smaller than their bucket are enlarged, which blurs them, trained at their "
+            "own size, or left out."
+        ),
+        labels={
+            "enlarge": tr("Enlarge"),
+            "own_size": tr("Keep their size"),
+            "leave_out": tr("Leave out"),
+        },
     )
     background: str = setting(
         "#ffffff",

@@ -95,6 +95,7 @@ def concept_problems(job: Job) -> Iterator[Problem]:
     for index, concept in used:
         yield from _one_concept(concept, index)
     yield from _resolutions(job)
+    yield from _bucket_sides(job)
 
 
 def _one_concept(concept: Concept, index: int) -> Iterator[Problem]:
@@ -121,6 +122,28 @@ def _one_concept(concept: Concept, index: int) -> Iterator[Problem]:
             title=f"Concept {called} drops only listed tags, but the list is empty; fill it in.",
             setting=f"{start}.caption.tag_list",
         )
+
+
+def _bucket_sides(job: Job) -> Iterator[Problem]:
+    """Limits of the buckets' sides that leave no shape but the square."""
+    training = job.training
+    side, buckets = training.resolution, training.buckets
+    if buckets.square:
+        return
+    least, most = buckets.smallest_side, buckets.largest_side
+    for name, limit, words in (
+        ("smallest_side", least if least and least >= side else None, "shortest side of {} px"),
+        ("largest_side", most if most and most <= side else None, "longest side of {} px"),
+    ):
+        if limit is not None:
+            yield Problem(
+                code="bucket_sides",
+                severity="warning",
+                title=f"A {words.format(limit)} leaves no bucket but the square at a resolution "
+                f"of {side}; choose {'less' if name == 'smallest_side' else 'more'}, or leave it "
+                "empty.",
+                setting=f"training.buckets.{name}",
+            )
 
 
 def _resolutions(job: Job) -> Iterator[Problem]:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from core.config.buckets import Buckets
 from core.config.fields import OneOf, Settings, Using, setting
 from core.config.model import DTYPE_LABELS, Dtype
 from core.optimizers import OPTIMIZERS
@@ -408,6 +409,7 @@ class Training(Settings):
     )
     ema: Ema = Field(default_factory=Ema)
     loss: Loss = Field(default_factory=Loss)
+    buckets: Buckets = Field(default_factory=Buckets)
     cache_limit: float = setting(
         20.0,
         title=tr("Size of the cache"),

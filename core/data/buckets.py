@@ -4,12 +4,75 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from core.config.buckets import Buckets
+from core.config.concepts import Concept
 from core.data.types import Bucket, Placement
 
-# The shapes that cameras and screens make, so that most pictures lose nothing.
-_ASPECTS = (1.0, 5 / 4, 4 / 3, 3 / 2, 16 / 9, 2.0, 2.4, 3.0, 4.0)
 MAX_ASPECT = 4.0
+# Shapes whose aspect ratios differ by less than this much are as good as one: a picture between
+# two of them loses at most half of it, and batches fill better.
+_LEAST_RATIO = 1.03
+# Pictures that keep their own size are enlarged to at least this side.
+_LEAST_SIDE = 64
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """Which buckets there may be, in pixels.
+
+    step: of their sides. smallest, largest: limits of a side, None for none but the greatest
+    aspect ratio. square: no other shape. own_size: a picture smaller than its bucket gets one of
+    its own size instead of being enlarged.
+    """
+
+    step: int = 8
+    smallest: int | None = None
+    largest: int | None = None
+    square: bool = False
+    own_size: bool = False
+
+    def buckets(self, resolution: int) -> list[Bucket]:
+        """The buckets of about resolution x resolution pixels, see `make_buckets`."""
+        widest = 1.0 if self.square else MAX_ASPECT
+        square, *rest = make_buckets(resolution, self.step, widest)
+        low, high = self.smallest or 0, self.largest or math.inf
+        kept = [b for b in rest if low <= min(b.width, b.height) and max(b.width, b.height) <= high]
+        return [square, *kept]
+
+    def place(
+        self,
+        size: tuple[int, int],
+        buckets: Sequence[Bucket],
+        focus: tuple[float, float] | None = None,
+    ) -> Placement:
+        """How a picture of `size` is brought into one of the buckets, see `place`."""
+        placement = place(size, buckets, focus)
+        if not (self.own_size and placement.upscaled):
+            return placement
+        return place(size, [self._own(size, placement.bucket)], focus)
+
+    def _own(self, size: tuple[int, int], bucket: Bucket) -> Bucket:
+        """The largest bucket of about the shape of `bucket` that covers no more than `size`."""
+        least = max(self.step, min(_LEAST_SIDE, bucket.width, bucket.height))
+        if self.square:
+            side = max(least, min(size) // self.step * self.step)
+            return Bucket(side, side)
+        # Neither longer than the widest aspect ratio nor than what the picture would have had.
+        width = min(size[0], MAX_ASPECT * size[1], bucket.width)
+        height = min(size[1], MAX_ASPECT * size[0], bucket.height)
+        sides = (max(least, int(side) // self.step * self.step) for side in (width, height))
+        return Bucket(*sides)
+
+
+def shapes_of(settings: Buckets, model_step: int, concept: Concept | None = None) -> Shapes:
+    """The shapes that the settings ask for; sides are always multiples of `model_step` pixels."""
+    own_size = concept is not None and concept.small == "own_size"
+    if settings.square:
+        return Shapes(model_step, square=True, own_size=own_size)
+    step = math.lcm(settings.step or model_step, model_step)
+    return Shapes(step, settings.smallest_side, settings.largest_side, own_size=own_size)
 
 
 def nearest_multiple(value: float, step: int) -> int:
@@ -22,22 +85,22 @@ def make_buckets(resolution: int, step: int, max_aspect: float = MAX_ASPECT) -> 
     one's upright twin.
 
     Both sides are multiples of `step`; a resolution that is not is taken as the nearest one that
-    is. The long side is the multiple that brings the area nearest to the square's.
+    is. For every short side there is one bucket, whose long side brings the area nearest to the
+    square's: with steps of 8 at 512 pixels a picture loses 1.2 % on average.
     """
     if resolution < 1 or step < 1 or max_aspect < 1:
         raise ValueError(f"no buckets for {resolution=}, {step=}, {max_aspect=}")
     side = nearest_multiple(resolution, step)
-    buckets: dict[Bucket, None] = {Bucket(side, side): None}
-    for aspect in _ASPECTS:
-        if aspect > max_aspect:
-            break
-        short = nearest_multiple(side / math.sqrt(aspect), step)
+    buckets = [Bucket(side, side)]
+    last = 1.0
+    for short in range(side - step, 0, -step):
         long = nearest_multiple(side * side / short, step)
         if long > max_aspect * short:
-            continue
-        buckets[Bucket(long, short)] = None
-        buckets[Bucket(short, long)] = None
-    return list(buckets)
+            break
+        if long / short >= _LEAST_RATIO * last:
+            last = long / short
+            buckets += [Bucket(long, short), Bucket(short, long)]
+    return buckets
 
 
 def place(

@@ -12,7 +12,7 @@ from pathlib import Path
 from core.config.concepts import Concept
 from core.culling.notes import Note, read_notes
 from core.data import plan_notes
-from core.data.buckets import make_buckets, place
+from core.data.buckets import Shapes
 from core.data.captions import CaptionError, captions_of
 from core.data.images import PictureError, may_be_transparent, picture_size
 from core.data.plan_notes import Notes, concept_name
@@ -47,21 +47,21 @@ class _Counted:
 class ConceptReader:
     """Reads the pictures of one concept, one after the other.
 
-    sides: the resolutions that each picture is made into items for, as `make_buckets` takes them.
+    sides: the resolutions that each picture is made into items for, as `Shapes.buckets` takes them.
     unreadable: pictures that are known to be bad whatever their headers say, and why.
     """
 
     index: int
     concept: Concept
     sides: list[int]
-    bucket_step: int
+    shapes: Shapes
     notes: Notes
     unreadable: Mapping[Path, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.name = concept_name(self.index, self.concept)
         self.items: list[Item] = []
-        self._buckets = [make_buckets(side, self.bucket_step) for side in self.sides]
+        self._buckets = [self.shapes.buckets(side) for side in self.sides]
         self._placements: dict[tuple[Size, int], Placement] = {}
         self._folder_notes: dict[str, dict[str, Note]] = {}
         self._counted = _Counted()
@@ -151,11 +151,11 @@ class ConceptReader:
 
     def _place(self, size: Size, number: int, focus: Point | None) -> Placement:
         if focus is not None:
-            return place(size, self._buckets[number], focus)
+            return self.shapes.place(size, self._buckets[number], focus)
         # Folders hold few different sizes; equal placements are kept once.
         placement = self._placements.get((size, number))
         if placement is None:
-            placement = place(size, self._buckets[number])
+            placement = self.shapes.place(size, self._buckets[number])
             self._placements[size, number] = placement
         return placement
 
@@ -223,7 +223,8 @@ class ConceptReader:
         bucket, resized = placed[0].bucket, placed[0].resized
         if 1 - bucket.width * bucket.height / (resized[0] * resized[1]) > _MUCH_CUT:
             counted.much_cut.append(path)
-        if self.concept.small == "enlarge":
+        if self.concept.small != "leave_out":
+            # Tiny ones are enlarged also where pictures keep their size.
             for number, placement in enumerate(placed):
                 if placement.upscaled:
                     counted.enlarged[number].append(path)

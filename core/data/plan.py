@@ -13,7 +13,7 @@ from core.config.job import Job
 from core.config.rules import further_resolutions
 from core.data import plan_notes
 from core.data.batches import with_counts
-from core.data.buckets import nearest_multiple
+from core.data.buckets import nearest_multiple, shapes_of
 from core.data.concept_reader import ConceptReader
 from core.data.plan_notes import NAMED_AT_MOST, Notes, concept_name, unreadable_picture
 from core.data.scan import Scan, StopCheck, ask_stop, scan_concept
@@ -47,7 +47,8 @@ def make_plan(
     return true. Raises Stopped then. unreadable: pictures known to be bad whatever headers say.
     """
     notes = Notes()
-    sides = _sides(job, bucket_step, notes)
+    step = shapes_of(job.training.buckets, bucket_step).step
+    sides = _sides(job, step, notes)
     found = _scan(job, notes, check_stop)
     total = sum(len(scan) for scan in found.values())
     items: list[Item] = []
@@ -57,8 +58,9 @@ def make_plan(
     first = 0
     for index, scan in found.items():
         concept = job.concepts[index]
-        mine = _sides_of(concept, sides, bucket_step)
-        reader = ConceptReader(index, concept, mine, bucket_step, notes, unreadable or {})
+        mine = _sides_of(concept, sides, step)
+        shapes = shapes_of(job.training.buckets, bucket_step, concept)
+        reader = ConceptReader(index, concept, mine, shapes, notes, unreadable or {})
         for number, path in enumerate(scan.pictures, first):
             if number % _CHECK_EVERY == 0:
                 ask_stop(check_stop)

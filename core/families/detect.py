@@ -24,9 +24,10 @@ from core.families.header import PICKLE_SUFFIXES, Header, pickle_refused, read_h
 from core.families.kinds import VAE, kind_of
 from core.reading import Unreadable, read_bytes
 
-# Facts about SD 1.x single files: 64 latents of 8 pixels; three halvings in the UNet.
+# Facts about SD 1.x single files: 64 latents of 8 pixels. The UNet takes any number of latents:
+# where they don't halve evenly, its way up follows the sizes of its way down.
 _SD15_RESOLUTION = 512
-_SD15_STEP = 64
+_SD15_STEP = 8
 # What the parts of a diffusers pipeline of this family are.
 _PARTS = {
     "unet": ("config.json", "diffusion_pytorch_model"),
@@ -180,7 +181,6 @@ def detect_folder(folder: Path) -> BaseModelFile:
             file=str(folder),
         )
     scale = 2 ** (len(vae.block_out_channels) - 1)
-    halvings = len(unet.block_out_channels) - 1
     sample = unet.sample_size
     return BaseModelFile(
         path=folder,
@@ -189,8 +189,7 @@ def detect_folder(folder: Path) -> BaseModelFile:
         prediction_type="v_prediction" if prediction == "v_prediction" else "epsilon",
         zero_terminal_snr=scheduler.rescale_betas_zero_snr,
         default_resolution=sample * scale if isinstance(sample, int) else _SD15_RESOLUTION,
-        # Latents that halve evenly all the way down meet their skip connections unpadded.
-        bucket_step=scale * 2**halvings,
+        bucket_step=scale,
     )
 
 

@@ -31,7 +31,7 @@ INFO = FamilyInfo(
     parts=(UNET, _TEXT, VAE),
     pipelines=("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline"),
     default_resolution=512,
-    bucket_step=64,
+    bucket_step=8,
     architecture="stable-diffusion-v1/lora",
     base_version="sd_v1",
 )

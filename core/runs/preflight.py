@@ -41,7 +41,7 @@ from core.runs.units import human_size
 
 __all__ = ["DiskNeed", "Preflight", "disk_need", "human_size", "lora_weights", "preflight"]
 
-_STEP_WITHOUT_A_BASE = 64
+_STEP_WITHOUT_A_BASE = 8
 _SAMPLE_BYTES_PER_PIXEL = 1.6
 
 Progress = Callable[[int, int], object]

@@ -19,6 +19,7 @@ from app.concepts.pictures import PicturesPage
 from app.concepts.tiles import CaptionEditor
 from app.thumbnails import ThumbnailStore
 from core.config.concepts import Concept
+from core.data.buckets import Shapes
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +67,7 @@ class Room:
 
     def open(self, folder: Path, sides: tuple[int, ...] = (64,), **concept: Any) -> PicturesPage:
         """Show a folder and wait until all is read."""
-        look = Look(Concept(path=str(folder), **concept), sides, 64)
+        look = Look(Concept(path=str(folder), **concept), sides, Shapes(64))
         self.page.set_look(look)
         self.settle()
         return self.page

@@ -13,7 +13,7 @@ from app.concepts.facts import Look
 from app.concepts.preview import crop_part
 from core.config.concepts import Concept
 from core.culling.notes import read_notes
-from core.data.buckets import make_buckets, place
+from core.data.buckets import Shapes, make_buckets, place
 
 from .conftest import Room, picture
 
@@ -76,7 +76,7 @@ def test_the_changes_of_a_picture_are_previewed_live(room: Room, folder: Path) -
         Look(
             Concept(path=str(folder), image={"flip": 1.0, "variants": 3}),  # type: ignore[arg-type]
             (64,),
-            64,
+            Shapes(64),
         )
     )
     room.settle()
@@ -95,7 +95,7 @@ def test_the_changes_of_a_picture_are_previewed_live(room: Room, folder: Path) -
         Look(
             Concept(path=str(folder), image={"hue": 1.0, "caching": "off"}),  # type: ignore[arg-type]
             (64,),
-            64,
+            Shapes(64),
         )
     )
     room.until(lambda: len(strip.images()) == 6)

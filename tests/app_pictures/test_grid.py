@@ -15,6 +15,7 @@ from app.concepts.facts import FactsReader, Listing, Look, PictureFacts, sides_o
 from app.concepts.tiles import CaptionEditor, broken, tile_shape
 from core.config.concepts import Concept
 from core.culling.notes import change_notes
+from core.data.buckets import Shapes
 
 from .conftest import Room, picture
 
@@ -212,7 +213,7 @@ def test_what_is_being_typed_survives_a_new_order(room: Room, folder: Path, qtbo
 
 
 def test_reading_again_keeps_what_did_not_change(folder: Path) -> None:
-    look = Look(Concept(path=str(folder)), (64,), 64)
+    look = Look(Concept(path=str(folder)), (64,), Shapes(64))
     found: dict[Path, PictureFacts] = {}
     listed: list[Listing] = []
     FactsReader(look).run(listed.append, lambda new: found.update({f.path: f for f in new}))

@@ -138,6 +138,7 @@ def measure(name: str, options: argparse.Namespace, folder: Path, fill: bool) ->
     from app.concepts.pictures import PicturesPage
     from app.thumbnails import ThumbnailStore
     from core.config.concepts import Concept
+    from core.data.buckets import Shapes
 
     background = Background()
     store = ThumbnailStore(folder=folder / "thumbnails")
@@ -145,7 +146,7 @@ def measure(name: str, options: argparse.Namespace, folder: Path, fill: bool) ->
     page.resize(1280, 800)
     page.show()
     begun = time.perf_counter()
-    page.set_look(Look(Concept(path=str(folder / "pictures")), (1024,), 64))
+    page.set_look(Look(Concept(path=str(folder / "pictures")), (1024,), Shapes(64)))
 
     def opened() -> bool:
         read = len(page.model.shown()) == options.pictures and not page.source.busy

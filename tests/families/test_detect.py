@@ -56,7 +56,7 @@ def refusal(path: Path | str, **named) -> tuple[str, str]:
 def test_a_checkpoint_is_recognised(tmp_path):
     found = detect(str(write(tmp_path / "model.safetensors", SD15)))
     assert (found.family, found.layout, found.prediction_type) == ("sd15", "single_file", "epsilon")
-    assert (found.default_resolution, found.bucket_step) == (512, 64)
+    assert (found.default_resolution, found.bucket_step) == (512, 8)
     assert not found.zero_terminal_snr
 
 
@@ -214,8 +214,8 @@ def test_pickles_are_refused_and_never_opened(tmp_path, name):
 def test_a_diffusers_folder_is_recognised(tiny_folder):
     found = detect(str(tiny_folder))
     assert (found.family, found.layout) == ("sd15", "diffusers")
-    # 8 latents of 8 px; the UNet halves once.
-    assert (found.default_resolution, found.bucket_step) == (64, 16)
+    # 8 latents of 8 px.
+    assert (found.default_resolution, found.bucket_step) == (64, 8)
 
 
 def change(path: Path, **values) -> None:

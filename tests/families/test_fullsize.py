@@ -33,7 +33,7 @@ def results(path: Path) -> tuple:
         noisy = torch.randn((1, 4, 8, 8), generator=generator)
         out = model.predict(noisy, torch.tensor([500]), text, [])
         latents = model.encode_pixels(torch.rand((1, 3, 64, 64), generator=generator) * 2 - 1)
-    assert model.file.bucket_step == 64 and model.file.default_resolution == 512
+    assert model.file.bucket_step == 8 and model.file.default_resolution == 512
     assert model.text.count("a photo of a cat") == 5
     return dict(model.identity), text["embeddings"], out, latents
 

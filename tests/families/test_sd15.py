@@ -137,6 +137,18 @@ def test_predictions_equal_the_network_and_gradients_flow(tiny, pipeline):
     assert text.grad is not None and text.grad.abs().sum() > 0
 
 
+@pytest.mark.parametrize("size", [(9, 7), (5, 13), (33, 63)])
+def test_sides_in_steps_of_the_vae_alone_go_through_the_network(tiny, pipeline, size) -> None:
+    """Latents that do not halve evenly, as pictures in steps of 8 pixels give them."""
+    noisy, times, text = noise(1, 4, *size), torch.tensor([300]), noise(1, 77, 32)
+    with torch.no_grad():
+        out = tiny.predict(noisy, times, {"embeddings": text}, [])
+        latents = tiny.encode_pixels(noise(1, 3, 8 * size[0], 8 * size[1]).clamp(-1, 1))
+        assert torch.equal(out, pipeline.unet(noisy, times, text).sample)
+    assert out.shape == noisy.shape == (1, *latents.shape[1:])
+    assert tiny.decode_latents(latents)[0].size == (8 * size[1], 8 * size[0])
+
+
 def test_half_precision_takes_and_gives_float32_latents(tiny_folder):
     model = load(tiny_folder, dtype=torch.bfloat16)
     assert model.parts["unet"].dtype == torch.bfloat16 and model.parts["vae"].dtype == torch.float32
@@ -435,7 +447,7 @@ def test_models_of_other_sizes_load_by_their_configs(tmp_path):
         scheduler={"prediction_type": "v_prediction", "num_train_timesteps": 500},
     )
     model = load(tmp_path)
-    assert (model.file.default_resolution, model.file.bucket_step) == (64, 16)
+    assert (model.file.default_resolution, model.file.bucket_step) == (64, 4)
     assert (model.latent_scale, model.latent_channels) == (4, 3)
     assert model.process.prediction_type == "v_prediction" and model.process.timesteps == 500
     with torch.no_grad():

@@ -133,7 +133,7 @@ def test_loss_and_gradients_equal_the_reference(
     assert taken.keys() == gradients.keys()
     largest = max(float(g.abs().max()) for g in gradients.values())
     for name, gradient in gradients.items():
-        assert torch.allclose(taken[name], gradient, atol=1e-5 * largest, rtol=1e-4), name
+        assert torch.allclose(taken[name], gradient, atol=3e-5 * largest, rtol=1e-4), name
 
 
 def test_accumulation_gives_the_mean_over_samples_not_over_batches(

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.data.buckets import MAX_ASPECT, make_buckets, place
+from core.config.buckets import Buckets
+from core.config.concepts import Concept
+from core.data.buckets import MAX_ASPECT, Shapes, make_buckets, place, shapes_of
 from core.data.types import Bucket
 
 RESOLUTIONS = st.integers(64, 2048)
@@ -144,3 +146,77 @@ def test_common_photographs_lose_little(size: tuple[int, int]) -> None:
     placement = place(size, make_buckets(512, 8))
     bucket, (width, height) = placement.bucket, placement.resized
     assert bucket.width * bucket.height / (width * height) > 0.97
+
+
+def cut_off(size: tuple[int, int], buckets: list[Bucket]) -> float:
+    """The share of a picture that its bucket cuts off, by the ratios alone."""
+    ratio = size[0] / size[1]
+    shapes = [b.width / b.height for b in buckets]
+    shape = min(shapes, key=lambda s: abs(math.log(s / ratio)))
+    return 1 - min(shape, ratio) / max(shape, ratio)
+
+
+@pytest.mark.parametrize(
+    ("resolution", "mean", "worst"), [(512, 1.5, 4), (768, 1.5, 4), (256, 2.5, 6)]
+)
+def test_little_is_cut_off_whatever_the_shape(resolution: int, mean: float, worst: float) -> None:
+    """Shapes from 1:3 to 3:1, as often as each other; old steps of 64 lose 7 % at 512."""
+    buckets = make_buckets(resolution, 8)
+    sizes = [(round(2000 * 3 ** (n / 500)), 2000) for n in range(-500, 501)]
+    lost = [100 * cut_off(size, buckets) for size in sizes]
+    assert sum(lost) / len(lost) < mean and max(lost) < worst
+    for size, share in zip(sizes[::50], lost[::50], strict=True):
+        placement = place(size, buckets)
+        bucket, (width, height) = placement.bucket, placement.resized
+        made = 100 * (1 - bucket.width * bucket.height / (width * height))
+        assert made == pytest.approx(share, abs=0.3)
+
+
+@pytest.mark.parametrize("resolution", [256, 512, 768, 1024])
+def test_every_bucket_has_the_area_of_the_resolution(resolution: int) -> None:
+    areas = [b.width * b.height / resolution**2 for b in make_buckets(resolution, 8)]
+    assert all(abs(area - 1) < 0.02 for area in areas)
+    assert abs(sum(areas) / len(areas) - 1) < 0.005
+
+
+def test_the_settings_bound_the_shapes() -> None:
+    fine = shapes_of(Buckets(), 8)
+    assert len(fine.buckets(512)) == 65
+    coarse = shapes_of(Buckets(step=64), 8).buckets(512)
+    assert len(coarse) == 9 and all(b.width % 64 == b.height % 64 == 0 for b in coarse)
+    # A model's own step always holds.
+    assert shapes_of(Buckets(step=12), 8).step == 24
+    bounded = shapes_of(Buckets(smallest_side=384, largest_side=640), 8).buckets(512)
+    assert min(min(b.width, b.height) for b in bounded) >= 384
+    assert max(max(b.width, b.height) for b in bounded) <= 640 and len(bounded) > 9
+    squares = shapes_of(Buckets(square=True, step=64), 8)
+    assert squares.buckets(500) == [Bucket(504, 504)]
+
+
+def test_pictures_keep_their_size_where_that_is_wished() -> None:
+    shapes = shapes_of(Buckets(), 8, Concept(small="own_size"))
+    assert shapes == Shapes(8, own_size=True)
+    buckets = shapes.buckets(512)
+    small = shapes.place((301, 205), buckets)
+    assert (small.bucket, small.resized, small.upscaled) == (Bucket(296, 200), (296, 202), False)
+    large = shapes.place((1024, 1024), buckets)
+    assert large.bucket == Bucket(512, 512)
+    # Long but low: no larger than the bucket, and not upscaled either.
+    long = shapes.place((2000, 200), buckets)
+    assert long.bucket == Bucket(800, 200) and not long.upscaled
+    # A thumbnail is enlarged all the same: the network needs something to see.
+    tiny = shapes.place((40, 30), buckets)
+    assert tiny.bucket == Bucket(64, 64) and tiny.upscaled
+    square = shapes_of(Buckets(square=True), 8, Concept(small="own_size"))
+    assert square.place((301, 205), square.buckets(512)).bucket == Bucket(200, 200)
+
+
+@given(st.tuples(st.integers(64, 4000), st.integers(64, 4000)), RESOLUTIONS, STEPS)
+def test_a_picture_that_keeps_its_size_is_never_enlarged(
+    size: tuple[int, int], resolution: int, step: int
+) -> None:
+    shapes = Shapes(step, own_size=True)
+    placement = shapes.place(size, shapes.buckets(resolution))
+    bucket = placement.bucket
+    assert bucket.width % step == 0 and bucket.height % step == 0
+    assert bucket.width <= size[0] and bucket.height <= size[1] and not placement.upscaled
