@@ -23,7 +23,8 @@ def output_path(job: Job) -> Path | None:
 
 def is_lora_of_ours(path: Path) -> bool:
     """Whether a file is a LoRA that Limner wrote; false for all that is not a regular file."""
-    if not path.is_file():
+    # Unlike Path.is_file this raises for no name at all.
+    if not os.path.isfile(path):
         return False
     try:
         return bool(run_of(read_header(path)[1]))

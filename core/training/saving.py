@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from core import files
-from core.errors import Problem
+from core.errors import Problem, UserError
 from core.files import write_with
 from core.lora.file import read_header, write_lora
 from core.lora.metadata import lora_metadata, run_of
@@ -172,7 +172,7 @@ def hand_out(session: Session) -> Path | None:
     output = output_path(session.job)
     if output is None or not session.is_main or not session.run.lora_file.exists():
         return None
-    if os.path.lexists(output) and not output.is_dir() and not is_lora_of_ours(output):
+    if os.path.lexists(output) and not os.path.isdir(output) and not is_lora_of_ours(output):
         session.emit(
             protocol.Warning(
                 code="output_foreign",
@@ -187,12 +187,13 @@ def hand_out(session: Session) -> Path | None:
         output.parent.mkdir(parents=True, exist_ok=True)
         moved = _move_foreign_aside(output, session)
         _copy(session.run.lora_file, output)
-    except OSError as error:
+    except (OSError, ValueError, UserError) as error:
+        # Whatever lies there, or has come there since it was looked at: the training is done.
         session.emit(
             protocol.Warning(
                 code="output_unwritable",
                 title=f"The LoRA could not be copied to {output}; it is in the run's folder.",
-                detail=error.strerror or str(error),
+                detail=getattr(error, "strerror", None) or str(error),
                 setting="model.output",
                 file=str(output),
             )
@@ -210,7 +211,7 @@ def hand_out(session: Session) -> Path | None:
 
 
 def _move_foreign_aside(output: Path, session: Session) -> Path | None:
-    if output.is_dir():
+    if os.path.isdir(output):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(output))
     if not output.exists():
         return None

@@ -58,7 +58,9 @@ def test_only_the_run_itself_replaces_its_output(make_job, run_trainer, tmp_path
     assert len(list((tmp_path / "given").iterdir())) == 2
 
 
-@pytest.mark.parametrize("output", ["file/x.safetensors", "folder.safetensors"])
+@pytest.mark.parametrize(
+    "output", ["file/x.safetensors", "folder.safetensors", "x" * 300 + ".safetensors"]
+)
 def test_an_output_that_cannot_be_written_is_a_warning(
     make_job, run_trainer, tmp_path, output: str
 ) -> None:
@@ -69,6 +71,20 @@ def test_an_output_that_cannot_be_written_is_a_warning(
     assert run.outcome.status == "finished" and run.outcome.lora is not None
     assert "output_unwritable" in [w.code for w in run.of("warning")]
     assert (tmp_path / "folder.safetensors").is_dir()
+
+
+def test_a_file_that_is_damaged_after_it_was_looked_at_fails_nothing(
+    make_job, run_trainer, tmp_path, monkeypatch
+) -> None:
+    from core.training import saving
+
+    output = tmp_path / "x.safetensors"
+    output.write_bytes(b"\xff" * 64)
+    monkeypatch.setattr(saving, "is_lora_of_ours", lambda path: True)
+    run = run_trainer(make_job(model__output=str(output), training__max_steps=1))
+    assert run.outcome.status == "finished" and run.outcome.output is None
+    assert "output_unwritable" in [w.code for w in run.of("warning")]
+    assert output.read_bytes() == b"\xff" * 64
 
 
 def test_metadata_tells_what_other_programs_look_for(make_job, run_trainer) -> None:
