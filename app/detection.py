@@ -110,6 +110,9 @@ def describe(file: BaseModelFile) -> str:
     family = schema(info.label_of(file.family)) if info else file.family
     prediction = info_of("model.prediction_type")
     kind = schema(prediction.label_of(file.prediction_type)) if prediction else ""
+    if file.known_by == "name":
+        guessed = QCoreApplication.translate("detection", "%1 (judged by its name)")
+        kind = guessed.replace("%1", kind)
     parts = [family, kind, f"{file.default_resolution} px"]
     if file.zero_terminal_snr:
         parts.append(QCoreApplication.translate("detection", "zero terminal SNR"))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from core.config.fields import Settings, setting
+from core.config.fields import OneOf, Settings, setting
+from core.model_families import FAMILY_CHOICES
 from core.words import tr
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
@@ -37,11 +38,10 @@ class Model(Settings):
             "Nothing else is ever sent or fetched."
         ),
     )
-    family: Literal["auto", "sd15"] = setting(
+    family: Annotated[str, OneOf(FAMILY_CHOICES)] = setting(
         "auto",
         title=tr("Family"),
         help=tr("Kind of model. Automatic reads it from the file."),
-        labels={"auto": tr("Automatic"), "sd15": "Stable Diffusion 1.x"},
     )
     vae: str = setting(
         "",

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import torch
@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 
     from core.config.lora import Lora
     from core.config.training import Loss, Timesteps
+    from core.families.kinds import Shapes
     from core.families.layers import Layer
 
 PredictionType = Literal["epsilon", "v_prediction", "velocity"]
 Size = tuple[int, int]
 Point = tuple[int, int]
 Role = Literal["denoiser", "text", "vae"]
+# How it is known what a model predicts, from certain to guessed; `family`: that is usual.
+KnownBy = Literal["config", "marker", "metadata", "yaml", "name", "family"]
 ROLES: tuple[Role, ...] = ("denoiser", "text", "vae")
 # Whatever a family's text side makes of captions, by name; every value has a row for each caption.
 Conditioning = Mapping[str, "torch.Tensor"]
@@ -142,7 +145,8 @@ class BaseModelFile:
     """A base model found on disk by `core.families.detect`, not loaded yet.
 
     layout: a diffusers folder or one checkpoint file. default_resolution and bucket_step are
-    those of this very model (the demo model is smaller than its family usual).
+    those of this very model (the demo model is smaller than its family usual). known_by: how it
+    is known what the model predicts.
     """
 
     path: Path
@@ -152,6 +156,7 @@ class BaseModelFile:
     zero_terminal_snr: bool
     default_resolution: int
     bucket_step: int
+    known_by: KnownBy = "config"
 
 
 class Ancestral(NamedTuple):
@@ -306,6 +311,19 @@ class Family(Protocol):
 
     @property
     def info(self) -> FamilyInfo: ...
+
+    def matches(self, shapes: Shapes) -> bool:
+        """Whether a single file with these tensors is a whole model of this family."""
+        ...
+
+    def matches_folder(self, index: Mapping[str, Any], denoiser: Mapping[str, Any]) -> bool:
+        """Whether a diffusers folder with this model_index.json and this config.json of the
+        denoiser is a model of this family."""
+        ...
+
+    def read_folder(self, folder: Path) -> BaseModelFile:
+        """What such a folder holds. Raises UserError for what is missing or makes no sense."""
+        ...
 
     def load(self, file: BaseModelFile, how: Loading) -> LoadedModel:
         """Load fully offline. Raises UserError when the files are damaged or incomplete."""

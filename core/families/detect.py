@@ -2,38 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from core.config.model import Model
-from core.errors import UserError, fail
+from core.errors import Problem, UserError, fail
 from core.families import hub
-from core.families.base import BaseModelFile, PredictionType
-from core.families.configs import (
-    SchedulerConfig,
-    TextEncoderConfig,
-    UNetConfig,
-    VaeConfig,
-    check_tokenizer,
-    damaged,
-    missing,
-    read_config,
-    read_json,
-)
-from core.families.header import PICKLE_SUFFIXES, Header, pickle_refused, read_header
-from core.families.kinds import VAE, kind_of
-from core.reading import Unreadable, read_bytes
+from core.families.base import BaseModelFile, FamilyInfo, PredictionType
+from core.families.configs import VaeConfig, read_config, read_json
+from core.families.folders import weight_files
+from core.families.header import Header, read_header
+from core.families.kinds import addition_of, kind_of
+from core.families.prediction import prediction_of
+from core.families.registry import families
+from core.model_families import FAMILIES
 
-# Facts about SD 1.x single files: 64 latents of 8 pixels. The UNet takes any number of latents:
-# where they don't halve evenly, its way up follows the sizes of its way down.
-_SD15_RESOLUTION = 512
-_SD15_STEP = 8
-# What the parts of a diffusers pipeline of this family are.
-_PARTS = {
-    "unet": ("config.json", "diffusion_pytorch_model"),
-    "vae": ("config.json", "diffusion_pytorch_model"),
-    "text_encoder": ("config.json", "model"),
-}
+# Pipelines of models that no family knows, by what people call those.
 _PIPELINES = {
     "StableDiffusionXLPipeline": "a Stable Diffusion XL model",
     "StableDiffusionXLImg2ImgPipeline": "a Stable Diffusion XL model",
@@ -48,8 +31,6 @@ _PIPELINES = {
     "QwenImagePipeline": "a Qwen-Image model",
     "ZImagePipeline": "a Z-Image model",
 }
-_KNOWN_PIPELINES = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline")
-_WORKS_WITH = "Limner trains Stable Diffusion 1.x models"
 
 
 def detect(
@@ -107,7 +88,12 @@ def _detect_hub(name: str, allow_download: bool) -> BaseModelFile:
 def detect_file(path: Path) -> BaseModelFile:
     """The base model in one safetensors file. Raises UserError as `detect` does."""
     header = read_header(path)
-    kind = kind_of(header.shapes)
+    kind = addition_of(header.shapes)
+    if kind is None:
+        for one in families():
+            if one.matches(header.shapes):
+                return _as_family(path, header, one.info)
+        kind = kind_of(header.shapes)
     if kind.what == "lora":
         raise fail(
             "base_is_lora",
@@ -122,98 +108,40 @@ def detect_file(path: Path) -> BaseModelFile:
             f"{path.name} holds {kind.name}; choose a complete checkpoint or a diffusers folder.",
             file=str(path),
         )
-    if kind.what == "unknown":
-        raise fail(
-            "base_unreadable",
-            f"{path.name} holds {kind.name}; choose a Stable Diffusion 1.x checkpoint.",
-            file=str(path),
-        )
-    zero_snr = "ztsnr" in header.shapes
-    return BaseModelFile(
-        path=path,
-        family="sd15",
-        layout="single_file",
-        prediction_type=_file_prediction(path, header, zero_snr),
-        zero_terminal_snr=zero_snr,
-        default_resolution=_SD15_RESOLUTION,
-        bucket_step=_SD15_STEP,
+    raise fail(
+        "base_unreadable",
+        f"{path.name} holds {kind.name}; choose another checkpoint.",
+        file=str(path),
     )
 
 
-def _file_prediction(path: Path, header: Header, zero_snr: bool) -> PredictionType:
-    """What a checkpoint predicts: marker tensors, then metadata, then a .yaml beside it."""
-    if "v_pred" in header.shapes or zero_snr:
-        return "v_prediction"
-    said = header.metadata.get("modelspec.prediction_type", "").lower()
-    if said:
-        return "v_prediction" if said in ("v", "v_prediction", "v-prediction") else "epsilon"
-    try:
-        settings = read_bytes(path.with_suffix(".yaml"), 2**20).decode("utf-8", "replace")
-    except Unreadable:
-        return "epsilon"
-    told = re.search(r"""^\s*parameterization:\s*["']?v["']?\s*$""", settings, re.MULTILINE)
-    return "v_prediction" if told else "epsilon"
+def _as_family(path: Path, header: Header, info: FamilyInfo) -> BaseModelFile:
+    prediction = prediction_of(path, header.shapes, header.metadata)
+    return BaseModelFile(
+        path=path,
+        family=info.name,
+        layout="single_file",
+        prediction_type=prediction.type,
+        zero_terminal_snr=prediction.zero_terminal_snr,
+        default_resolution=info.default_resolution,
+        bucket_step=info.bucket_step,
+        known_by=prediction.by,
+    )
 
 
 def detect_folder(folder: Path) -> BaseModelFile:
     """The base model in a diffusers folder. Raises UserError as `detect` does."""
-    index = folder / "model_index.json"
-    if not index.is_file():
+    file = folder / "model_index.json"
+    if not file.is_file():
         raise _no_index(folder)
-    pipeline = str(read_json(index).get("_class_name", ""))
-    if pipeline not in _KNOWN_PIPELINES:
-        raise _other_family(folder, _PIPELINES.get(pipeline, f'a "{pipeline}" model'))
-    _check_unet(folder)
-    unet = read_config(folder / "unet" / "config.json", UNetConfig)
-    vae = read_config(folder / "vae" / "config.json", VaeConfig)
-    scheduler = read_config(folder / "scheduler" / "scheduler_config.json", SchedulerConfig)
-    encoder = read_config(folder / "text_encoder" / "config.json", TextEncoderConfig)
-    for part in _PARTS:
-        for file in weight_files(folder / part):
-            read_header(file)
-    check_tokenizer(folder / "tokenizer", encoder)
-    prediction = scheduler.prediction_type
-    if prediction not in ("epsilon", "v_prediction"):
-        raise fail(
-            "base_other_family",
-            f"{folder.name} predicts {prediction!r}; Limner trains models that predict epsilon or "
-            "v_prediction.",
-            file=str(folder),
-        )
-    scale = 2 ** (len(vae.block_out_channels) - 1)
-    sample = unet.sample_size
-    return BaseModelFile(
-        path=folder,
-        family="sd15",
-        layout="diffusers",
-        prediction_type="v_prediction" if prediction == "v_prediction" else "epsilon",
-        zero_terminal_snr=scheduler.rescale_betas_zero_snr,
-        default_resolution=sample * scale if isinstance(sample, int) else _SD15_RESOLUTION,
-        bucket_step=scale,
-    )
-
-
-def weight_files(part: Path) -> list[Path]:
-    """The safetensors files with the weights of one part (`unet`, `vae`, ...) of a folder.
-
-    Prefers the plain file over the fp16 variant; shards in the order of their names.
-    Raises UserError `base_incomplete` or `base_pickle`.
-    """
-    stem = _PARTS.get(part.name, ("", "diffusion_pytorch_model"))[1]
-    for variant in ("", ".fp16"):
-        one = part / f"{stem}{variant}.safetensors"
-        if one.is_file():
-            return [one]
-        for index in (
-            part / f"{stem}.safetensors.index{variant}.json",
-            part / f"{stem}{variant}.safetensors.index.json",
-        ):
-            if index.is_file():
-                return _shards(index)
-    for file in sorted(part.glob("*")):
-        if file.suffix.lower() in PICKLE_SUFFIXES:
-            raise pickle_refused(file)
-    raise missing(part / f"{stem}.safetensors")
+    index = read_json(file)
+    for one in families():
+        if index.get("_class_name") not in one.info.pipelines:
+            continue
+        (denoiser,) = one.info.of("denoiser")
+        if one.matches_folder(index, read_json(folder / denoiser.folder / "config.json")):
+            return one.read_folder(folder)
+    raise _other_family(folder, _named(folder, str(index.get("_class_name", ""))))
 
 
 def vae_files(path: Path) -> tuple[list[Path], str, Path | None]:
@@ -222,19 +150,23 @@ def vae_files(path: Path) -> tuple[list[Path], str, Path | None]:
     path: a file (a VAE alone or a whole checkpoint, both without a config), a VAE's folder or a
     whole model's. Raises UserError as `detect` does, and `vae_unsuitable`.
     """
+    parts = [part for one in families() for part in one.info.of("vae")]
     if path.is_dir():
-        folder = path / "vae" if (path / "vae").is_dir() else path
-        files = weight_files(folder)
+        part = next((part for part in parts if (path / part.folder).is_dir()), None)
+        folder = path / part.folder if part else path
+        files = weight_files(folder, (part or parts[0]).stem)
         for file in files:
             read_header(file)
         read_config(folder / "config.json", VaeConfig)
         return files, "", folder / "config.json"
     names = read_header(path).shapes
-    prefix = VAE if any(name.startswith(VAE) for name in names) else ""
+    prefixes = dict.fromkeys(prefix for part in parts for prefix in part.prefixes)
+    inside = (prefix for prefix in prefixes if any(name.startswith(prefix) for name in names))
+    prefix = next(inside, "")
     if not any(name.startswith(f"{prefix}decoder.") for name in names):
         raise fail(
             "vae_unsuitable",
-            f"{path.name} is no VAE; choose another file under model.vae.",
+            f"{path.name} is not a VAE; choose another file under model.vae.",
             file=str(path),
             setting="model.vae",
         )
@@ -259,34 +191,40 @@ def schedule_of(settings: Model, base: BaseModelFile) -> tuple[PredictionType, b
     return prediction, zero_snr
 
 
-def _shards(index: Path) -> list[Path]:
-    names = read_json(index).get("weight_map")
-    if not isinstance(names, dict) or not names:
-        raise damaged(index, "names no files")
-    # A name with a folder in it could point anywhere on this computer.
-    if any(Path(str(name)).name != name for name in names.values()):
-        raise damaged(index, "names files outside of its folder")
-    files = [index.parent / name for name in sorted(set(names.values()))]
-    for file in files:
-        if not file.is_file():
-            raise missing(file)
-    return files
+def contradiction(settings: Model, base: BaseModelFile) -> Problem | None:
+    """A warning where the settings say something else of a model's predictions than it does
+    itself; None where they agree, follow it, or the model does not tell."""
+    asked = settings.prediction_type
+    if asked in ("auto", base.prediction_type) or base.known_by == "family":
+        return None
+    words = {"epsilon": "epsilon", "v_prediction": "v-prediction"}
+    guessed = ", judged by its name" if base.known_by == "name" else ""
+    return Problem(
+        code="prediction_contradicts_model",
+        severity="warning",
+        title=f"The prediction type is set to {words[asked]}, but {base.path.name} predicts "
+        f"{words.get(base.prediction_type, base.prediction_type)}{guessed}.",
+        hint="With the wrong one, samples come out as noise or black. Automatic follows the model.",
+        setting="model.prediction_type",
+    )
 
 
-def _check_unet(folder: Path) -> None:
-    """Refuse UNets of other families, whatever the pipeline calls itself."""
-    unet = read_json(folder / "unet" / "config.json")
+def _named(folder: Path, pipeline: str) -> str:
+    """What to call a model of a folder that no family knows as its own."""
+    config = folder / "unet" / "config.json"
+    unet = read_json(config) if config.is_file() else {}
     channels = unet.get("in_channels", 4)
     if channels == 9:
-        raise _other_family(folder, "an inpainting model (its UNet takes 9 channels)")
+        return "an inpainting model (its UNet takes 9 channels)"
     if channels != unet.get("out_channels", 4):
-        raise _other_family(folder, f"a model whose UNet takes {channels} channels")
+        return f"a model whose UNet takes {channels} channels"
     if unet.get("encoder_hid_dim_type"):
-        raise _other_family(folder, "a Kolors model")
+        return "a Kolors model"
     if unet.get("addition_embed_type"):
-        raise _other_family(folder, "a Stable Diffusion XL model")
+        return "a Stable Diffusion XL refiner or another kin of Stable Diffusion XL"
     if unet.get("cross_attention_dim") == 1024:
-        raise _other_family(folder, "a Stable Diffusion 2 model")
+        return "a Stable Diffusion 2 model"
+    return _PIPELINES.get(pipeline, f'a "{pipeline}" model')
 
 
 def _no_index(folder: Path) -> UserError:
@@ -300,8 +238,9 @@ def _no_index(folder: Path) -> UserError:
 
 
 def _other_family(path: Path, what: str) -> UserError:
+    titles = " and ".join(kind.title for kind in FAMILIES.values())
     return fail(
         "base_other_family",
-        f"{path.name} is {what}; {_WORKS_WITH}, so choose one of those.",
+        f"{path.name} is {what}; Limner trains {titles} models, so choose one of those.",
         file=str(path),
     )

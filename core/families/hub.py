@@ -10,14 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.errors import UserError, fail
+from core.families.registry import families
 
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*\Z")
-_FOLDERS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
-_STEMS = {
-    "unet": "diffusion_pytorch_model",
-    "vae": "diffusion_pytorch_model",
-    "text_encoder": "model",
-}
 
 
 def is_hub_id(text: str) -> bool:
@@ -96,18 +91,26 @@ def needed_files(name: str, files: Sequence[str]) -> list[str]:
             "base_other_family",
             f"{name} is not in diffusers format; download its .safetensors file and choose that.",
         )
+    there = {file.split("/")[0] for file in files if "/" in file}
+    fitting = [one.info for one in families() if {part.folder for part in one.info.parts} <= there]
+    if not fitting:
+        raise fail(
+            "base_other_family",
+            f"{name} is not of a family that Limner trains; choose another model.",
+        )
+    # Several families may share most folders; the one with the most parts leaves none behind.
+    parts = max((info.parts for info in fitting), key=len)
+    folders = {"scheduler", *(part.folder for part in parts), *(part.tokenizer for part in parts)}
     small = [
         file
         for file in files
-        if file.split("/")[0] in _FOLDERS
+        if file.split("/")[0] in folders
         and file.count("/") == 1
         and file.endswith((".json", ".txt"))
         and not file.endswith(".index.json")
         and ".index." not in file
     ]
-    weights: list[str] = []
-    for folder, stem in _STEMS.items():
-        weights += _weights(name, folder, stem, files)
+    weights = [file for part in parts for file in _weights(name, part.folder, part.stem, files)]
     return ["model_index.json", *small, *weights]
 
 

@@ -9,8 +9,8 @@ from typing import Literal
 Shapes = dict[str, tuple[int, ...]]
 
 UNET = "model.diffusion_model."
-CLIP = "cond_stage_model."
 VAE = "first_stage_model."
+_FIRST = "input_blocks.0.0.weight"
 _LORA_PARTS = (
     ".lora_down.",
     ".lora_up.",
@@ -48,9 +48,10 @@ _TRANSFORMERS = (
 
 @dataclass(frozen=True)
 class Kind:
-    """What a file is: a checkpoint of ours, a LoRA, or something else with a name for people."""
+    """What a file is, with a name for people: a LoRA, something else that is whole, a part of a
+    model, or nothing known."""
 
-    what: Literal["sd15", "lora", "other", "incomplete", "unknown"]
+    what: Literal["lora", "other", "incomplete", "unknown"]
     name: str = ""
 
 
@@ -58,8 +59,8 @@ def _any(names: Iterable[str], *parts: str) -> bool:
     return any(part in name for name in names for part in parts)
 
 
-def kind_of(shapes: Shapes) -> Kind:
-    """What a file with these tensors is. `other` names a whole model of another family."""
+def addition_of(shapes: Shapes) -> Kind | None:
+    """What a file is that only adds to a model, such as a LoRA; None where it is not."""
     if not shapes:
         return Kind("unknown", "no tensors at all")
     if _any(shapes, *_LORA_PARTS):
@@ -74,40 +75,49 @@ def kind_of(shapes: Shapes) -> Kind:
         len(shapes) <= 2 and _any(shapes, "string_to_param", "<")
     ):
         return Kind("other", "a textual inversion embedding")
+    return None
+
+
+def kind_of(shapes: Shapes) -> Kind:
+    """What a file is that no family knows as its own."""
+    if f"{UNET}{_FIRST}" in shapes:
+        channels = shapes[f"{UNET}{_FIRST}"][1:2]
+        if channels == (9,):
+            return Kind("other", "an inpainting model (its UNet takes 9 channels)")
+        if channels != (4,):
+            taken = channels[0] if channels else 0
+            return Kind("other", f"a model whose UNet takes {taken} channels")
     if any(name.startswith("conditioner.embedders.1.") for name in shapes):
-        return Kind("other", "a Stable Diffusion XL model")
+        return Kind("other", "a cut-down Stable Diffusion XL model")
     if any(name.startswith("conditioner.embedders.0.") for name in shapes):
         return Kind("other", "a Stable Diffusion XL refiner")
     for part, name in _TRANSFORMERS:
         if _any(shapes, part):
             return Kind("other", f"a {name} model")
-    if f"{UNET}input_blocks.0.0.weight" in shapes:
+    if f"{UNET}{_FIRST}" in shapes:
         return _unet_kind(shapes)
     return _part_kind(shapes)
 
 
 def _unet_kind(shapes: Shapes) -> Kind:
     """The kind of a file with a UNet in the original (LDM) naming."""
-    channels = shapes[f"{UNET}input_blocks.0.0.weight"][1:2]
-    if channels == (9,):
-        return Kind("other", "an inpainting model (its UNet takes 9 channels)")
-    if channels != (4,):
-        return Kind("other", f"a model whose UNet takes {channels[0] if channels else 0} channels")
-    if f"{UNET}label_emb.0.0.weight" in shapes:
-        return Kind("other", "a Stable Diffusion XL UNet")
-    width = _attention_width(shapes)
+    width = attention_width(shapes)
+    if f"{UNET}label_emb.0.0.weight" in shapes or width == 2048:
+        return Kind("incomplete", "only a Stable Diffusion XL UNet, without the text encoders")
     if width == 1024:
         return Kind("other", "a Stable Diffusion 2 model")
-    if width == 2048:
-        return Kind("other", "a Stable Diffusion XL UNet")
     if width != 768:
         return Kind("unknown", "a UNet of a kind that Limner does not know")
-    if not any(name.startswith(CLIP) for name in shapes):
-        return Kind("incomplete", "only a UNet, without the text encoder")
-    return Kind("sd15")
+    return Kind("incomplete", "only a UNet, without the text encoder")
 
 
-def _attention_width(shapes: Shapes) -> int:
+def takes_latents(shapes: Shapes, channels: int = 4) -> bool:
+    """Whether there is a UNet in the original naming that takes latents and nothing else."""
+    return shapes.get(f"{UNET}{_FIRST}", ())[1:2] == (channels,)
+
+
+def attention_width(shapes: Shapes) -> int:
+    """How many numbers per token the UNet of a single file takes; 0 without one."""
     for name, shape in shapes.items():
         if name.startswith(UNET) and name.endswith("attn2.to_k.weight") and len(shape) == 2:
             return shape[1]

@@ -13,7 +13,7 @@ from core.config.job import Job
 from core.config.lora import Lora
 from core.errors import UserError
 from core.families.base import BaseModelFile, Part, Role
-from core.families.detect import weight_files
+from core.families.folders import weight_files
 from core.families.header import read_header
 from core.families.kinds import Shapes
 from core.families.registry import family
@@ -44,7 +44,7 @@ def layers_of(base: BaseModelFile, roles: tuple[Role, ...] = ("denoiser", "text"
 def _shapes_of(base: BaseModelFile, part: Part) -> Shapes:
     """The shapes of a part's tensors by their names without the part's prefix."""
     if base.layout == "diffusers":
-        files = weight_files(base.path / part.folder)
+        files = weight_files(base.path / part.folder, part.stem)
         return {name: shape for file in files for name, shape in read_header(file).shapes.items()}
     whole = read_header(base.path).shapes
     for prefix in part.prefixes:

@@ -1,4 +1,4 @@
-"""The families by name: a new one is a module here with a `FAMILY`, and its name in the list."""
+"""The families themselves. Each one's module is imported when it is first asked for."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from functools import cache
 from importlib import import_module
 
 from core.families.base import Family
-
-NAMES = ("sd15",)
+from core.model_families import FAMILIES
 
 
 @cache
 def family(name: str) -> Family:
     """The family called `name`, such as `sd15`. Raises KeyError for an unknown name."""
-    if name not in NAMES:
+    if name not in FAMILIES:
         raise KeyError(name)
     found: Family = import_module(f"core.families.{name}").FAMILY
     return found
@@ -21,4 +20,4 @@ def family(name: str) -> Family:
 
 def families() -> tuple[Family, ...]:
     """All of them."""
-    return tuple(family(name) for name in NAMES)
+    return tuple(family(name) for name in FAMILIES)

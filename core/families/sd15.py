@@ -10,9 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.families import unet_memory
+from core.families import kinds, unet_memory
 from core.families.base import BaseModelFile, FamilyInfo, Loading
+from core.families.folders import read_unet_folder
+from core.families.kinds import Shapes
 from core.families.unet_parts import UNET, VAE, clip_part
+from core.model_families import FAMILIES
 
 if TYPE_CHECKING:
     from core.families.sources import Source
@@ -27,7 +30,7 @@ _TEXT = clip_part(
 )
 INFO = FamilyInfo(
     name="sd15",
-    title="Stable Diffusion 1.x",
+    title=FAMILIES["sd15"].title,
     parts=(UNET, _TEXT, VAE),
     pipelines=("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline"),
     default_resolution=512,
@@ -42,6 +45,30 @@ class _SD15:
 
     info = INFO
     activations = staticmethod(unet_memory.activations)
+
+    def matches(self, shapes: Shapes) -> bool:
+        """Whether a single file with these tensors is a whole model of this family."""
+        encoder = any(name.startswith(_TEXT.prefixes) for name in shapes)
+        labels = any(name.startswith("model.diffusion_model.label_emb.") for name in shapes)
+        return (
+            kinds.takes_latents(shapes)
+            and not labels
+            and encoder
+            and kinds.attention_width(shapes) == 768
+        )
+
+    def matches_folder(self, index: Mapping[str, Any], denoiser: Mapping[str, Any]) -> bool:
+        """Whether a folder holds a plain UNet that reads one text encoder of SD 1.x's width."""
+        return (
+            denoiser.get("in_channels", 4) == denoiser.get("out_channels", 4)
+            and not denoiser.get("addition_embed_type")
+            and not denoiser.get("encoder_hid_dim_type")
+            and denoiser.get("cross_attention_dim") != 1024
+        )
+
+    def read_folder(self, folder: Path) -> BaseModelFile:
+        """What a folder holds. Raises UserError as `read_unet_folder` does."""
+        return read_unet_folder(folder, INFO)
 
     def load(self, file: BaseModelFile, how: Loading) -> UNetModel:
         """Load fully offline, weights frozen and in eval mode.

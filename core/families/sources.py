@@ -8,7 +8,8 @@ from pathlib import Path
 
 from core.errors import fail
 from core.families.base import BaseModelFile, FamilyInfo, Part
-from core.families.detect import vae_files, weight_files
+from core.families.detect import vae_files
+from core.families.folders import weight_files
 from core.families.weights import Tensors
 from core.paths import resources_dir
 
@@ -46,7 +47,7 @@ def open_parts(
             tensors = Tensors(files, stack, prefix)
             config = own or bundled(info.name) / part.folder / "config.json"
         elif whole:
-            tensors = Tensors(weight_files(file.path / part.folder), stack)
+            tensors = Tensors(weight_files(file.path / part.folder, part.stem), stack)
         else:
             opened = [Tensors([file.path], stack, prefix) for prefix in part.prefixes]
             tensors = next((one for one in opened if one.names()), opened[-1])

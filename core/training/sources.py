@@ -22,7 +22,8 @@ from core.data.plan import concept_name
 from core.data.types import Item, Plan
 from core.errors import Problem, UserError, fail
 from core.families.base import BaseModelFile, Part
-from core.families.detect import vae_files, weight_files
+from core.families.detect import vae_files
+from core.families.folders import weight_files
 from core.families.registry import family
 from core.paths import user_path
 
@@ -346,7 +347,7 @@ def _files_of(base: BaseModelFile, part: Part) -> list[Path]:
         others.append(base.path / "scheduler" / "scheduler_config.json")
     if part.tokenizer:
         others += [base.path / part.tokenizer / name for name in _TOKENIZER]
-    weights = weight_files(base.path / part.folder)
+    weights = weight_files(base.path / part.folder, part.stem)
     return [*weights, *(file for file in others if file.is_file())]
 
 

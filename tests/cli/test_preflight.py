@@ -100,6 +100,16 @@ def test_settings_that_the_base_model_cannot_follow_are_told_together(found: Any
     assert found("model.clip_skip=1").errors == []
 
 
+def test_a_prediction_type_that_contradicts_the_model_is_questioned(found: Any) -> None:
+    result = found("model.prediction_type=v_prediction")
+    (doubt,) = [p for p in result.problems if p.setting == "model.prediction_type"]
+    assert doubt.severity == "warning"
+    assert "set to v-prediction" in doubt.title and "predicts epsilon" in doubt.title
+    for agreed in ("auto", "epsilon"):
+        result = found(f"model.prediction_type={agreed}")
+        assert all(p.setting != "model.prediction_type" for p in result.problems)
+
+
 def test_an_output_that_cannot_be_written(
     found: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

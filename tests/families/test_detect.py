@@ -91,6 +91,13 @@ def test_a_pipe_is_not_waited_for(tmp_path):
         ({}, {"modelspec.prediction_type": "epsilon"}, "", ("epsilon", False)),
         ({}, None, 'model:\n  params:\n    parameterization: "v"\n', ("v_prediction", False)),
         ({}, None, "model:\n  params:\n    linear_start: 0.1\n", ("epsilon", False)),
+        ({}, {"ss_v_parameterization": "True"}, "", ("v_prediction", False)),
+        (
+            {},
+            {"modelspec.prediction_type": "v", "ss_zero_terminal_snr": "True"},
+            "",
+            ("v_prediction", True),
+        ),
     ],
 )
 def test_prediction_type_of_a_checkpoint(tmp_path, extra, metadata, sidecar, expected):
@@ -99,6 +106,24 @@ def test_prediction_type_of_a_checkpoint(tmp_path, extra, metadata, sidecar, exp
         path.with_suffix(".yaml").write_text(sidecar)
     found = detect(str(path))
     assert (found.prediction_type, found.zero_terminal_snr) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("NoobAI-XL-Vpred-v1.0", ("v_prediction", True)),
+        ("my_v-pred_mix", ("v_prediction", False)),
+        ("something v prediction ztsnr", ("v_prediction", True)),
+        ("evpredicted", ("epsilon", False)),
+        ("noob_eps", ("epsilon", False)),
+    ],
+)
+def test_a_name_tells_where_nothing_else_does(tmp_path, name, expected):
+    found = detect(str(write(tmp_path / f"{name}.safetensors", SD15)))
+    assert (found.prediction_type, found.zero_terminal_snr) == expected
+    assert found.known_by == ("name" if expected[0] == "v_prediction" else "family")
+    certain = write(tmp_path / f"{name}.safetensors", SD15, {"modelspec.prediction_type": "eps"})
+    assert detect(str(certain)).prediction_type == "epsilon"
 
 
 XL = {f"{UNET}input_blocks.0.0.weight": (2, 4, 1, 1), "conditioner.embedders.1.model.x": (1,)}
@@ -351,10 +376,10 @@ def test_a_download_takes_what_is_needed_and_no_pickle():
         "unet/config.json",
         "vae/config.json",
         "unet/diffusion_pytorch_model.fp16.safetensors",
+        "text_encoder/model.safetensors",
         "vae/diffusion_pytorch_model-00001-of-00002.safetensors",
         "vae/diffusion_pytorch_model-00002-of-00002.safetensors",
         "vae/diffusion_pytorch_model.safetensors.index.json",
-        "text_encoder/model.safetensors",
     ]
     only_pickles = [name for name in listed if not name.startswith("vae/diffusion")]
     with pytest.raises(UserError) as caught:

@@ -306,7 +306,7 @@ def single_file(folder: Path, path: Path, monkeypatch) -> Path:
     bundled = path.parent / "resources"
     shutil.copytree(folder, bundled / "models" / "sd15")
     monkeypatch.setattr("core.families.sources.resources_dir", lambda: bundled)
-    monkeypatch.setattr("core.families.kinds._attention_width", lambda shapes: 768)
+    monkeypatch.setattr("core.families.kinds.attention_width", lambda shapes: 768)
     save_file(weights, path)
     return path
 

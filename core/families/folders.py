@@ -1,0 +1,97 @@
+"""Diffusers folders: where the weights of a part are, and what the configs of UNet models say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from core.errors import fail
+from core.families.base import BaseModelFile, FamilyInfo
+from core.families.configs import (
+    SchedulerConfig,
+    TextEncoderConfig,
+    UNetConfig,
+    VaeConfig,
+    check_tokenizer,
+    damaged,
+    missing,
+    read_config,
+    read_json,
+)
+from core.families.header import PICKLE_SUFFIXES, pickle_refused, read_header
+
+
+def weight_files(folder: Path, stem: str) -> list[Path]:
+    """The safetensors files with the weights of one part of a model, in its folder.
+
+    Prefers the plain file over the fp16 variant; shards in the order of their names.
+    Raises UserError `base_incomplete` or `base_pickle`.
+    """
+    for variant in ("", ".fp16"):
+        one = folder / f"{stem}{variant}.safetensors"
+        if one.is_file():
+            return [one]
+        for index in (
+            folder / f"{stem}.safetensors.index{variant}.json",
+            folder / f"{stem}{variant}.safetensors.index.json",
+        ):
+            if index.is_file():
+                return _shards(index)
+    for file in sorted(folder.glob("*")):
+        if file.suffix.lower() in PICKLE_SUFFIXES:
+            raise pickle_refused(file)
+    raise missing(folder / f"{stem}.safetensors")
+
+
+def _shards(index: Path) -> list[Path]:
+    names = read_json(index).get("weight_map")
+    if not isinstance(names, dict) or not names:
+        raise damaged(index, "names no files")
+    # A name with a folder in it could point anywhere on this computer.
+    if any(Path(str(name)).name != name for name in names.values()):
+        raise damaged(index, "names files outside of its folder")
+    files = [index.parent / name for name in sorted(set(names.values()))]
+    for file in files:
+        if not file.is_file():
+            raise missing(file)
+    return files
+
+
+def read_unet_folder(folder: Path, info: FamilyInfo) -> BaseModelFile:
+    """The model in a diffusers folder with a UNet, CLIP text encoders and an AutoencoderKL.
+
+    Raises UserError `base_incomplete`, `base_unreadable`, `base_pickle`, `base_truncated`,
+    `base_unexpected_weights` or `base_other_family`.
+    """
+    (denoiser,), (autoencoder,) = info.of("denoiser"), info.of("vae")
+    unet = read_config(folder / denoiser.folder / "config.json", UNetConfig)
+    vae = read_config(folder / autoencoder.folder / "config.json", VaeConfig)
+    scheduler = read_config(folder / "scheduler" / "scheduler_config.json", SchedulerConfig)
+    encoders = {
+        part: read_config(folder / part.folder / "config.json", TextEncoderConfig)
+        for part in info.of("text")
+    }
+    for part in info.parts:
+        for file in weight_files(folder / part.folder, part.stem):
+            read_header(file)
+    for part, encoder in encoders.items():
+        check_tokenizer(folder / part.tokenizer, encoder)
+    prediction = scheduler.prediction_type
+    if prediction not in ("epsilon", "v_prediction"):
+        raise fail(
+            "base_other_family",
+            f"{folder.name} predicts {prediction!r}; Limner trains models that predict epsilon or "
+            "v_prediction.",
+            file=str(folder),
+        )
+    scale = 2 ** (len(vae.block_out_channels) - 1)
+    sample = unet.sample_size
+    return BaseModelFile(
+        path=folder,
+        family=info.name,
+        layout="diffusers",
+        prediction_type="v_prediction" if prediction == "v_prediction" else "epsilon",
+        zero_terminal_snr=scheduler.rescale_betas_zero_snr,
+        default_resolution=sample * scale if isinstance(sample, int) else info.default_resolution,
+        # Where latents don't halve evenly, the UNet's way up follows the sizes of its way down.
+        bucket_step=scale,
+    )

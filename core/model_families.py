@@ -1,0 +1,24 @@
+"""The model families by name. A new one is a module `core.families.<name>` and a line here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core.words import tr
+
+
+@dataclass(frozen=True)
+class FamilyKind:
+    """A family as a choice: what people call it, and what it is."""
+
+    title: str
+    help: str
+
+
+FAMILIES = {
+    "sd15": FamilyKind("Stable Diffusion 1.x", tr("Small and fast; 512 px.")),
+}
+FAMILY_CHOICES = {
+    "auto": FamilyKind(tr("Automatic"), tr("Read from the model.")),
+    **FAMILIES,
+}
