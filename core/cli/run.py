@@ -99,7 +99,7 @@ def resume_run(
         return DONE
     ended = follow(run, checkpoint, as_json, accept_changes)
     if not as_json:
-        tell_end(run, ended)
+        tell_end(run, ended, checkpoint)
     return ended.code
 
 
@@ -180,8 +180,8 @@ def _stopping(worker: WorkerProcess, shown: Reporter) -> Iterator[list[float]]:
             signal.signal(number, handler)
 
 
-def tell_end(run: RunFolder, ended: Ended) -> None:
-    """Say what there is now, and how to go on."""
+def tell_end(run: RunFolder, ended: Ended, checkpoint: str = "latest") -> None:
+    """Say what there is now, and how to go on; checkpoint: where this began."""
     done = ended.done
     if done is not None and done.status == "finished":
         say(f"Finished after {done.step} steps.", style="bold green")
@@ -195,6 +195,7 @@ def tell_end(run: RunFolder, ended: Ended) -> None:
     if samples.is_dir():
         say(f"Samples: {samples}")
     if ended.needs_consent:
-        say(f'Go on all the same with: limner resume "{run.path}" --accept-changes')
+        named = "" if checkpoint == "latest" else f" --checkpoint {checkpoint}"
+        say(f'Go on all the same with: limner resume "{run.path}"{named} --accept-changes')
     elif ended.code in (FAILED, STOPPED) and run.job_file.exists():
         say(f'Resume with: limner resume "{run.path}"')

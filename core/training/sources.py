@@ -157,7 +157,8 @@ def settle(
     known: Mapping[str, str] = before.get("models", {})
     parts = [part for part, digest in models.items() if known.get(part, digest) != digest]
     begun = [one for one in settings if one[0] in BEGUN_AGAIN]
-    found = [_other_models(parts, accept)] if parts else []
+    setting = "model.vae" if parts == ["VAE"] and job.model.vae.strip() else "model.base"
+    found = [_other_models(parts, setting, accept)] if parts else []
     found += [_begun_again(begun, accept)] if begun else []
     if not accept and found:
         raise UserError(*found)
@@ -165,7 +166,7 @@ def settle(
     return [*found, *_other_settings(rest)]
 
 
-def _other_models(parts: list[str], accepted: bool) -> Problem:
+def _other_models(parts: list[str], setting: str, accepted: bool) -> Problem:
     named = " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
     have = "have" if len(parts) > 1 else "has"
     tail = (
@@ -178,7 +179,7 @@ def _other_models(parts: list[str], accepted: bool) -> Problem:
         severity="warning" if accepted else "error",
         title=f"The {named} {have} changed since this run began; {tail}.",
         hint="" if accepted else "Put the former files back, or accept the change.",
-        setting="model.vae" if parts == ["VAE"] else "model.base",
+        setting=setting,
     )
 
 

@@ -101,7 +101,7 @@ def test_each_changed_file_is_named_with_what_changed(own_job: Job, tmp_path: Pa
     [
         ("unet/diffusion_pytorch_model.safetensors", "base model", "model.base"),
         ("text_encoder/model.safetensors", "text encoder", "model.base"),
-        ("vae/diffusion_pytorch_model.safetensors", "VAE", "model.vae"),
+        ("vae/diffusion_pytorch_model.safetensors", "VAE", "model.base"),
     ],
 )
 def test_another_model_behind_the_same_path_is_an_error_until_accepted(
@@ -134,6 +134,11 @@ def test_a_vae_of_its_own_counts_by_content_not_by_path(own_job: Job, tmp_path: 
     shutil.copytree(tmp_path / "model" / "vae", tmp_path / "vae")
     same = changed(own_job, model__vae=str(tmp_path / "vae"))
     assert settle(before, same, sources(same).models, accept=False) == []
+    file = tmp_path / "vae" / "diffusion_pytorch_model.safetensors"
+    save_file({name: tensor + 0.5 for name, tensor in load_file(file).items()}, file)
+    with pytest.raises(UserError, match="VAE has changed") as caught:
+        settle(before, same, sources(same).models, accept=False)
+    assert caught.value.problem.setting == "model.vae"
 
 
 def test_settings_that_were_edited_are_named_with_both_values(own_job: Job) -> None:
