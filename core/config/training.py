@@ -462,6 +462,15 @@ class Checkpoints(Settings):
         group=CHECKPOINTS,
         labels={k: v for k, v in DTYPE_LABELS.items() if k != "auto"},
     )
+    tell_captions: bool = setting(
+        True,
+        title=tr("Tags and folder names in the file"),
+        help=tr(
+            "Forge and model managers show which tags a LoRA was trained on. Switch off to keep "
+            "captions and the names of your folders to yourself."
+        ),
+        group=CHECKPOINTS,
+    )
     format: Literal["kohya"] = setting(
         "kohya",
         title=tr("File format"),

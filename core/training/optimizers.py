@@ -52,6 +52,14 @@ def shown_rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
     }
 
 
+def found_rates(optimizer: torch.optim.Optimizer, adapter: Adapter) -> dict[str, float]:
+    """The rate of each role without the schedule's factor; for Prodigy the one that it found."""
+    return {
+        adapter.role(group["name"]): float(group["base_lr"]) * float(group.get("d", 1.0))
+        for group in optimizer.param_groups
+    }
+
+
 Parked = list[tuple[dict[str, Any], str, torch.device]]
 
 

@@ -15,12 +15,13 @@ from core import files
 from core.errors import Problem, UserError
 from core.files import write_with
 from core.lora.file import read_header, write_lora
-from core.lora.metadata import lora_metadata, run_of
+from core.lora.metadata import Trained, lora_metadata, run_of
 from core.lora.verify import Verified, verify
 from core.runs import checkpoints
 from core.runs.folder import step_name
 from core.runs.output import is_lora_of_ours, output_path
 from core.training import checkpoint
+from core.training.optimizers import found_rates
 from core.training.session import Session, warning_of
 from core.worker import protocol
 
@@ -154,9 +155,14 @@ def _write_lora(session: Session, path: Path, weights: dict[str, torch.Tensor]) 
         model.file,
         model.process.prediction_type,
         session.plan,
-        step=session.step,
-        run_name=session.run.path.name,
-        started=session.started,
+        Trained(
+            step=session.step,
+            precision=session.compute.precision,
+            rates=found_rates(session.optimizer, session.adapter),
+            started=session.started,
+            now=time.time(),
+        ),
+        session.run.path.name,
     )
     dtype = getattr(torch, session.job.checkpoints.dtype)
     write_lora(path, weights, session.adapter.alphas(), metadata, dtype)
