@@ -12,8 +12,11 @@ from PySide6.QtCore import QFileSystemWatcher, QObject, QTimer, Signal
 
 from app.background import Background, StopCheck
 from core.config.concepts import Concept
+from core.culling.notes import Note, read_notes
 from core.data.captions import CaptionError, captions_of
+from core.data.images import PictureError, picture_size
 from core.data.scan import scan_concept
+from core.data.undecodable import known_undecodable
 from core.errors import Stopped
 
 SETTLE_MS = 400
@@ -21,10 +24,17 @@ SETTLE_MS = 400
 
 @dataclass(frozen=True)
 class ConceptFacts:
-    """A folder's contents. captioned: pictures with a caption; problem: why it can't be read."""
+    """A folder's contents.
+
+    pictures: those that can be used, as training counts them. captioned: of these. rejected: left
+    out by their mark. broken: left out because they cannot be read. problem: why the folder can't
+    be read.
+    """
 
     pictures: int = 0
     captioned: int = 0
+    rejected: int = 0
+    broken: int = 0
     first: tuple[Path, ...] = ()
     problem: str = ""
     caption_problem: str = field(default="")
@@ -40,9 +50,20 @@ def look_into(concept: Concept, cancelled: StopCheck = lambda: False) -> Concept
     scan = scan_concept(concept, cancelled)
     problem = next((p.title for p in scan.problems if p.severity == "error"), "")
     captioned, caption_problem = 0, ""
+    used: list[Path] = []
+    rejected, broken = 0, 0
+    bad = known_undecodable()
+    marks = _Marks()
     for number, picture in enumerate(scan.pictures):
         if number % 64 == 0 and cancelled():
             raise Stopped
+        if not concept.include_rejected and marks.is_rejected(picture):
+            rejected += 1
+            continue
+        if picture in bad or not _has_size(picture):
+            broken += 1
+            continue
+        used.append(picture)
         try:
             captioned += not captions_of(concept, picture)[1]
         except CaptionError as error:
@@ -50,8 +71,29 @@ def look_into(concept: Concept, cancelled: StopCheck = lambda: False) -> Concept
                 f"The caption of {picture.name} cannot be read: {error}"
             )
     return ConceptFacts(
-        len(scan.pictures), captioned, tuple(scan.pictures[:8]), problem, caption_problem
+        len(used), captioned, rejected, broken, tuple(used[:8]), problem, caption_problem
     )
+
+
+class _Marks:
+    """The marks of pictures, each folder's read once."""
+
+    def __init__(self) -> None:
+        self._folders: dict[Path, dict[str, Note]] = {}
+
+    def is_rejected(self, picture: Path) -> bool:
+        if picture.parent not in self._folders:
+            self._folders[picture.parent] = read_notes(picture.parent, [])
+        note = self._folders[picture.parent].get(picture.name)
+        return note is not None and note.mark == "reject"
+
+
+def _has_size(picture: Path) -> bool:
+    try:
+        picture_size(picture)
+    except PictureError:
+        return False
+    return True
 
 
 class ConceptScanner(QObject):
@@ -78,7 +120,12 @@ class ConceptScanner(QObject):
         if not path:
             return ConceptFacts()
         prompt = concept["prompt"]
-        key = (path, concept["include_subfolders"], *(str(prompt[k]) for k in sorted(prompt)))
+        key = (
+            path,
+            concept["include_subfolders"],
+            concept["include_rejected"],
+            *(str(prompt[k]) for k in sorted(prompt)),
+        )
         if (key not in self._facts or key in self._stale) and key not in self._running:
             self._start(key, concept)
         return self._facts.get(key)
@@ -90,7 +137,7 @@ class ConceptScanner(QObject):
 
     def _start(self, key: tuple[Any, ...], data: Mapping[str, Any]) -> None:
         try:
-            wanted = ("path", "include_subfolders", "prompt")
+            wanted = ("path", "include_subfolders", "include_rejected", "prompt")
             concept = Concept.model_validate({name: data[name] for name in wanted})
         except ValidationError:
             return

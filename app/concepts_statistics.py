@@ -318,6 +318,8 @@ class ConceptStatistics(QWidget):
         pictures = str(facts.pictures)
         if self._counting:
             pictures = self.tr("%1 so far").replace("%1", pictures)
+        if facts.rejected:
+            pictures += self.tr(", %n rejected", "", facts.rejected)
         if facts.skipped:
             pictures += self.tr(", %n skipped", "", facts.skipped)
         if facts.upscaled:
@@ -370,6 +372,7 @@ def count_concept(
 
     plan = make_plan(job, bucket_step=step, check_stop=cancelled, seen=seen)
     so_far.skipped = sum(one.skipped for one in plan.concepts)
+    so_far.rejected = sum(one.rejected for one in plan.concepts)
     return so_far.snapshot()
 
 

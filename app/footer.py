@@ -101,9 +101,15 @@ def summary_of(forecast: Forecast) -> str:
 
     translate = QCoreApplication.translate
     plan = forecast.plan
-    pictures, buckets, steps = len(plan.items), len(plan.buckets), plan.total_steps
+    # Each once, as the cards and Check count them, and not once for each resolution.
+    pictures = sum(one.pictures for one in plan.concepts if one.kind != "validation")
+    rejected = sum(one.rejected for one in plan.concepts)
+    buckets, steps = len(plan.buckets), plan.total_steps
+    shown = counted(translate("Footer", "%n picture(s)", "", pictures), pictures)
+    if rejected:
+        shown += translate("Footer", " (%n rejected left out)", "", rejected)
     parts = [
-        counted(translate("Footer", "%n picture(s)", "", pictures), pictures),
+        shown,
         counted(translate("Footer", "%n bucket(s)", "", buckets), buckets),
         counted(translate("Footer", "%n step(s)", "", steps), steps),
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from app.detection import BaseModelWatch
 from app.state import SettingsState
 from core.config.job import Job
 from core.data.types import Plan
+from core.data.undecodable import known_undecodable, remember_undecodable
 from core.errors import Problem
 from core.families.base import BaseModelFile
 
@@ -35,23 +35,6 @@ class Forecast:
     seconds: float = 0.0
     bytes: int = 0
     problems: tuple[Problem, ...] = ()
-
-
-@dataclass(frozen=True)
-class BadFile:
-    """A picture whose pixels could not be decoded: why, and how large and old its file was."""
-
-    reason: str
-    stamp: tuple[int, int] | None
-
-
-def stamp_of(path: Path) -> tuple[int, int] | None:
-    """Size and time of a file; None where there is none."""
-    try:
-        stat = os.stat(path)
-    except OSError:
-        return None
-    return stat.st_size, stat.st_mtime_ns
 
 
 class PlanWatch(QObject):
@@ -79,7 +62,6 @@ class PlanWatch(QObject):
         self.more: tuple[Problem, ...] = ()
         self.busy = False
         self.done = self.total = 0
-        self._bad: dict[Path, BadFile] = {}
         self._number = 0
         self._delay = QTimer(self)
         self._delay.setSingleShot(True)
@@ -133,18 +115,17 @@ class PlanWatch(QObject):
     def remember_bad(self, reasons: Mapping[Path, str]) -> None:
         """Pictures that a closer look could not decode: they are left out from the next forecast
         on, until their files change."""
-        self._bad |= {path: BadFile(reason, stamp_of(path)) for path, reason in reasons.items()}
+        remember_undecodable(reasons)
 
     def add_bad(self, path: Path, reason: str) -> None:
         """A picture that could not be decoded when it was to be shown: plan without it."""
-        known = self._bad.get(path)
-        if known is None or known.stamp != stamp_of(path):
+        if path not in known_undecodable():
             self.remember_bad({path: reason})
             self.ask()
 
     def _start(self) -> None:
         self._number += 1
-        number, file, bad = self._number, self._model.file, dict(self._bad)
+        number, file = self._number, self._model.file
         try:
             job = Job.model_validate(dict(self._state.data))
         except ValidationError:
@@ -158,7 +139,7 @@ class PlanWatch(QObject):
             self._progressed.emit(number, done, total)
 
         def work(cancelled: StopCheck) -> Forecast:
-            return make_forecast(job, file, progress, cancelled, bad)
+            return make_forecast(job, file, progress, cancelled)
 
         self.done = self.total = 0
         self._background.run(self, "plan", work, self._finish)
@@ -180,12 +161,8 @@ def make_forecast(
     file: BaseModelFile | None,
     progress: object = None,
     cancelled: StopCheck = lambda: False,
-    bad: Mapping[Path, BadFile] | None = None,
 ) -> Forecast:
-    """Plan a job and estimate its time and file size; raises Stopped when cancelled.
-
-    bad: pictures that cannot be decoded; those that were changed since are given another chance.
-    """
+    """Plan a job and estimate its time and file size; raises Stopped when cancelled."""
     from core.data.plan import make_plan
     from core.families.layers import lora_bytes
     from core.runs.estimates import measured_speed, time_need
@@ -193,15 +170,11 @@ def make_forecast(
     from core.runs.preflight import samples_drawn
 
     step = file.bucket_step if file else USUAL_STEP
-    still_bad = {
-        path: known.reason for path, known in (bad or {}).items() if stamp_of(path) == known.stamp
-    }
     plan = make_plan(
         job,
         bucket_step=step,
         progress=progress,  # type: ignore[arg-type]
         check_stop=cancelled,
-        unreadable=still_bad,
     )
     need = time_need(measured_speed(job), plan, samples_drawn(job, plan))
     return Forecast(

@@ -230,13 +230,20 @@ class ConceptCard(Card):
         found, captioned = facts.pictures, facts.captioned
         pictures = counted(self.tr("%n picture(s)", "", found), found)
         captions = counted(self.tr("%n caption(s)", "", captioned), captioned)
-        return f"{pictures}, {captions}"
+        parts = [pictures, captions]
+        if facts.rejected:
+            parts.append(self.tr("%n rejected", "", facts.rejected))
+        if facts.broken:
+            parts.append(self.tr("%n broken", "", facts.broken))
+        return ", ".join(parts)
 
     def _trouble(self, facts: ConceptFacts) -> tuple[str, str]:
         if facts.problem:
             return "error", facts.problem
         if facts.caption_problem:
             return "error", facts.caption_problem
+        if not facts.pictures and facts.rejected:
+            return "warning", self.tr("All pictures in this folder are rejected or broken.")
         if not facts.pictures:
             return "warning", self.tr("There are no pictures in this folder.")
         if facts.without_caption:

@@ -21,8 +21,9 @@ from core.data.captions import (
     read_caption_file,
     whole_caption,
 )
+from core.data.companions import mask_beside
 from core.data.images import PictureError, picture_size
-from core.data.scan import find_mask, scan_concept
+from core.data.scan import scan_concept
 from core.data.textfile import single_ends
 from core.data.types import Placement
 from core.errors import Problem, Stopped
@@ -176,7 +177,7 @@ class FactsReader:
         facts = self._header(path)
         if facts.size is not None:
             facts = replace(facts, small=self._is_small(facts.size))
-        mask = find_mask(path) is not None
+        mask = mask_beside(path) is not None
         return self._with_caption(replace(facts, mask=mask, note=self._note(path)))
 
     def _header(self, path: Path) -> PictureFacts:
@@ -223,7 +224,7 @@ class FactsReader:
                 captions, missing = captions_of(concept, facts.path)
                 text = "\n".join(captions)
                 return replace(facts, text=text, no_caption=missing, caption_problem="")
-            found = read_caption_file(file)
+            found = read_caption_file(file, encoding=concept.prompt.encoding)
         except FileNotFoundError:
             return replace(facts, text="", no_caption=True, caption_problem="")
         except CaptionError as error:

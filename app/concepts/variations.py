@@ -39,8 +39,8 @@ def draw_versions(
     again 0: the versions that are prepared before training, where they are; else other draws.
     """
     from core.data.augment import vary, version_seed
+    from core.data.companions import mask_beside
     from core.data.images import color_of, load_mask, load_with_alpha
-    from core.data.scan import find_mask
 
     assert facts.size is not None
     concept = look.concept
@@ -50,7 +50,7 @@ def draw_versions(
     wanted = (2 * most * width, 2 * most * height)
     image, alpha = load_with_alpha(facts.path, color_of(concept.background), at_least=wanted)
     mask = alpha if concept.mask.source == "alpha" else None
-    if concept.mask.source == "file" and (file := find_mask(facts.path)) is not None:
+    if concept.mask.source == "file" and (file := mask_beside(facts.path)) is not None:
         mask = load_mask(file)
     prepared = concept.image.caching == "variants"
     count = min(SHOWN, concept.image.variants) if prepared and not again else SHOWN

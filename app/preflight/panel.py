@@ -365,6 +365,7 @@ class ConceptTable(QTableWidget):
         self._told = told
         columns = {
             self.tr("Pictures"): [one.summary.pictures for one in reports],
+            self.tr("Rejected"): [one.summary.rejected for one in reports],
             self.tr("Skipped"): [one.summary.skipped for one in reports],
             self.tr("No caption"): [one.summary.captions_missing for one in reports],
             self.tr("Long"): [one.statistics.captions_long for one in reports],

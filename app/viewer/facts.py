@@ -16,7 +16,7 @@ from app.background import Background
 from app.viewer.helper import Helper, HelperFailed
 from app.viewer.source import Training
 from core.data.captions import CaptionError, caption_lines, caption_path, read_text, with_trigger
-from core.data.scan import find_mask
+from core.data.companions import mask_beside
 from core.data.types import Bucket, Placement
 
 # Variance of the Laplacian at 512 pixels below which a picture looks out of focus.
@@ -74,7 +74,7 @@ def read_facts(path: str, training: Training, count: Callable[[list[str]], int |
     except OSError:
         return Facts(path)
     facts = Facts(path, status.st_size, status.st_mtime, _pixels(picture))
-    mask = find_mask(picture)
+    mask = mask_beside(picture)
     if mask is not None:
         facts = replace(facts, mask=str(mask))
     beside = caption_path(picture)

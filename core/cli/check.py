@@ -254,6 +254,7 @@ def _concept_table(report: Preflight) -> Table:
 
     columns = {
         "pictures": [one.summary.pictures for one in report.concepts],
+        "rejected": [one.summary.rejected for one in report.concepts],
         "skipped": [one.summary.skipped for one in report.concepts],
         "no caption": [one.summary.captions_missing for one in report.concepts],
         "over 75 tokens": [one.statistics.captions_long for one in report.concepts],

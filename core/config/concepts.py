@@ -76,6 +76,29 @@ class Prompt(Settings):
         when={"prompt.source": ("metadata",)},
         empty=tr("metadata.csv or metadata.jsonl in the folder"),
     )
+    encoding: Literal[
+        "", "gb18030", "cp932", "euc_jp", "big5", "cp949", "cp1252", "cp1250", "cp1251"
+    ] = setting(
+        "",
+        title=tr("Text encoding"),
+        help=tr(
+            "How caption files that are not UTF-8 are read. Automatic guesses, and Check lists the "
+            "guesses."
+        ),
+        group=CAPTIONS,
+        labels={
+            "": tr("Automatic"),
+            "gb18030": tr("Chinese (GB18030)"),
+            "cp932": tr("Japanese (Shift-JIS)"),
+            "euc_jp": tr("Japanese (EUC-JP)"),
+            "big5": tr("Chinese (Big5)"),
+            "cp949": tr("Korean"),
+            "cp1252": tr("Western European"),
+            "cp1250": tr("Central European"),
+            "cp1251": tr("Cyrillic"),
+        },
+        when={"prompt.source": ("caption_file", "single_file")},
+    )
     clean_name: bool = setting(
         True,
         title=tr("Tidy the file name"),
@@ -372,6 +395,11 @@ class Concept(Settings):
         title=tr("With subfolders"),
         help=tr("Also take pictures from folders inside the folder."),
         level="basic",
+    )
+    include_rejected: bool = setting(
+        False,
+        title=tr("Rejected pictures too"),
+        help=tr("Also train pictures that are marked as rejected; usually they are left out."),
     )
     kind: Kind = setting(
         "train",

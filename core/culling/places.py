@@ -15,7 +15,7 @@ from pathlib import Path
 from core.culling import system_bin, trash
 from core.culling.moving import free_name
 from core.culling.steps import Refused, Step, identity_of
-from core.culling.units import free_stem
+from core.culling.units import ending_of, free_stem
 from core.data.scan import REJECTED_FOLDER
 from core.errors import Problem
 
@@ -140,13 +140,13 @@ class Places:
         aside = folder / REJECTED_FOLDER
         stem = next((step for step in steps if step.main), steps[0]).source.stem
         names = [step.source.name for step in steps]
-        endings = [name[len(stem) :] for name in names if name.startswith(stem)]
+        endings = [ending for name in names if (ending := ending_of(stem, name))]
         taken = self._stems.setdefault(aside, set())
         free = free_stem(aside, stem, endings, taken)
         taken.add(free)
         return [
-            replace(step, kind="move", target=aside / (free + name[len(stem) :]))
-            if name.startswith(stem)
+            replace(step, kind="move", target=aside / (free + ending))
+            if (ending := ending_of(stem, name))
             else replace(step, kind="move", target=free_name(aside / name))
             for step, name in zip(steps, names, strict=True)
         ]

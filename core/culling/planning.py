@@ -14,9 +14,9 @@ from core.culling.execute import problem_of
 from core.culling.notes import Raw, raw_notes
 from core.culling.places import Places, is_removal
 from core.culling.steps import Refused, Step, identity_of
-from core.culling.units import Unit, free_stem, units_of
+from core.culling.units import Unit, ending_of, free_stem, units_of
 from core.culling.work import NoteChange, Work, respell
-from core.data.textfile import CaptionError, read_text, single_ends
+from core.data.textfile import CaptionError, says
 from core.errors import Problem
 
 _MAX_TEXT = 64 * 2**20
@@ -172,7 +172,7 @@ def _rename(unit: Unit, plan: Plan, stem: str) -> Work | None:
     unit = _present(unit, plan)
 
     def spelled(path: Path) -> Path:
-        return path.with_name(stem + path.name[len(unit.stem) :])
+        return path.with_name(stem + ending_of(unit.stem, path.name))
 
     steps = [replace(step, target=spelled(step.source)) for step in _source_steps(unit)]
     steps += _copies(unit.shared, spelled)
@@ -209,7 +209,7 @@ def _plan_transfer(pictures: Iterable[Path], target: Path, tag: str, places: Pla
         def make(unit: Unit = unit) -> Work:
             there = _present(unit, plan)
             files = (*there.pictures, *there.sidecars, *there.shared)
-            endings = [path.name[len(there.stem) :] for path in files]
+            endings = [ending_of(there.stem, path.name) for path in files]
             stem = free_stem(target, there.stem, endings, taken)
             taken.add(stem)
             same = places is not None and trash.volume_of(there.folder) == volume
@@ -223,7 +223,7 @@ def _transfer(
     unit: Unit, target: Path, stem: str, tag: str, places: Places | None, rename: bool
 ) -> Work:
     def spelled(path: Path) -> Path:
-        return target / (stem + path.name[len(unit.stem) :])
+        return target / (stem + ending_of(unit.stem, path.name))
 
     def copy(step: Step) -> Step:
         goal = spelled(step.source)
@@ -253,12 +253,12 @@ def _if_unchanged(path: Path, expected: str | None, make: Callable[[], Work | No
     if work is None:
         return None
     try:
-        now = read_text(path)
+        same = says(path, expected or "")
     except FileNotFoundError:
-        now = ""
+        same = not expected
     except CaptionError:
-        now = None
-    if now is None or single_ends(now) != single_ends(expected or ""):
+        same = False
+    if not same:
         raise Refused("was changed by another program", lost=True)
     return work
 

@@ -8,8 +8,16 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.data.captions import CAPTION_SUFFIXES
-from core.data.scan import COMPANION_ENDINGS, PICTURE_SUFFIXES, is_picture_name
+from core.data.companions import (
+    CAPTION_SUFFIXES,
+    CONDITION,
+    MASK,
+    PICTURE_SUFFIXES,
+    companions_of,
+    is_companion,
+    name_key,
+)
+from core.data.scan import is_picture_name
 from core.files import is_reserved_name
 
 
@@ -20,13 +28,23 @@ def _spellings(ending: str) -> list[str]:
     return [*(beginning + one for one in spelled), *([ending.upper()] if beginning else [])]
 
 
-# What stands behind a picture's stem in the names of the files that belong to it.
+_MASKS = (f"{MASK}.png", f"{CONDITION}.png")
+# What usually stands behind a picture's stem in the names of the files that belong to it.
 SIDECAR_ENDINGS = tuple(
-    spelling
-    for ending in (*CAPTION_SUFFIXES, ".json", *COMPANION_ENDINGS)
-    for spelling in _spellings(ending)
+    spelling for ending in (*CAPTION_SUFFIXES, ".json", *_MASKS) for spelling in _spellings(ending)
 )
 _ENDINGS = tuple(spelling for suffix in sorted(PICTURE_SUFFIXES) for spelling in _spellings(suffix))
+
+
+def ending_of(stem: str, name: str) -> str:
+    """What stands behind a picture's stem in the name of a file that belongs to it.
+
+    The name may spell the stem in other capitals or with its accents apart. "" for another name.
+    """
+    if name.startswith(stem):
+        return name[len(stem) :]
+    wanted = name_key(stem)
+    return next((name[n:] for n in range(1, len(name)) if name_key(name[:n]) == wanted), "")
 
 
 @dataclass(frozen=True)
@@ -51,13 +69,15 @@ def sidecars_of(picture: Path, names: Collection[str] | None = None) -> list[Pat
     stem (a.png, a.jpg) share these files.
     """
     folder, stem = picture.parent, picture.stem
+    others = companions_of(picture)
     if names is not None:
         found = [stem + ending for ending in SIDECAR_ENDINGS if stem + ending in names]
-        return [folder / name for name in found if name != picture.name]
+        paths = [folder / name for name in found if name != picture.name]
+        return list(dict.fromkeys([*paths, *others]))
     beside = os.path.join(folder, stem)
     there = [ending for ending in SIDECAR_ENDINGS if os.path.lexists(beside + ending)]
     paths = [folder / (stem + ending) for ending in there if stem + ending != picture.name]
-    return _each_once(paths)
+    return _each_once(list(dict.fromkeys([*paths, *others])))
 
 
 def _each_once(paths: list[Path]) -> list[Path]:
@@ -172,7 +192,7 @@ def name_problem(stem: str) -> str:
         return "begins with a dot or ends with a dot or space"
     if is_reserved_name(stem):
         return "is reserved by Windows"
-    if stem.lower().endswith(tuple(end.removesuffix(".png") for end in COMPANION_ENDINGS)):
+    if is_companion(f"{stem}.png"):
         return "would make it the mask of another picture"
     if len(os.fsencode(stem)) > 200:
         return "is too long"

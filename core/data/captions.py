@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import re
@@ -11,9 +12,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 from core.config.concepts import CaptionAugmentation, Concept
+from core.data.companions import CAPTION_SUFFIXES, caption_beside
 from core.data.metadata import table_of
 from core.data.seeds import stable_seed
-from core.data.tags import has_word, varies, vary_tags
+from core.data.tags import has_word, varies, vary_tags, without_separator
 from core.data.textfile import (
     CaptionError,
     CaptionText,
@@ -26,29 +28,24 @@ from core.paths import user_path
 
 __all__ = ["CaptionError", "CaptionText", "has_word", "read_caption_file", "read_text"]
 
-CAPTION_SUFFIXES = (".txt", ".caption")
 _KOHYA = re.compile(r"(\d+)_(.*\S.*)")
 
 
 def caption_lines(text: str) -> tuple[str, ...]:
     """The captions in a text: its lines that are not empty, without trailing commas."""
-    lines = (line.strip().rstrip(",").rstrip() for line in text.splitlines())
+    lines = (line.strip().rstrip(",，、").rstrip() for line in text.splitlines())
     return tuple(line for line in lines if line)
 
 
 def whole_caption(text: str) -> tuple[str, ...]:
     """The one caption that all lines of a text make, joined by spaces; () for an empty text."""
-    caption = " ".join(text.split()).rstrip(",").rstrip()
+    caption = " ".join(text.split()).rstrip(",，、").rstrip()
     return (caption,) if caption else ()
 
 
 def caption_path(picture: Path) -> Path | None:
-    """The caption file beside a picture: .txt, else .caption, else None."""
-    for suffix in CAPTION_SUFFIXES:
-        path = picture.with_suffix(suffix)
-        if path.is_file():
-            return path
-    return None
+    """The caption file beside a picture, however its name is spelled; None without one."""
+    return caption_beside(picture)
 
 
 def caption_file_of(concept: Concept, picture: Path) -> Path | None:
@@ -61,9 +58,12 @@ def caption_file_of(concept: Concept, picture: Path) -> Path | None:
     return caption_path(picture) or picture.with_suffix(CAPTION_SUFFIXES[0])
 
 
-def captions_of(concept: Concept, picture: Path) -> tuple[tuple[str, ...], bool]:
+def captions_of(
+    concept: Concept, picture: Path, guesses: dict[Path, CaptionText] | None = None
+) -> tuple[tuple[str, ...], bool]:
     """The alternative captions of a picture, trigger word included, and whether none was found.
 
+    guesses: takes in the caption files whose encoding had to be guessed, as they were read.
     Without any there is one: the trigger word, or "". Raises CaptionError when a file that
     should hold them cannot be read, or the concept's one caption file is missing.
     """
@@ -73,11 +73,11 @@ def captions_of(concept: Concept, picture: Path) -> tuple[tuple[str, ...], bool]
     captions: tuple[str, ...]
     match prompt.source:
         case "caption_file":
-            captions = _captions_beside(picture, whole)
+            captions = _captions_beside(picture, whole, prompt.encoding, guesses)
         case "metadata":
             captions = table_of(concept).captions_of(picture)
         case "single_file":
-            captions = _captions_in(user_path(prompt.file), whole)
+            captions = _captions_in(user_path(prompt.file), whole, prompt.encoding, guesses)
         case "filename":
             captions = (clean_name(picture.stem) if prompt.clean_name else _text(picture.stem),)
         case "folder_name":
@@ -90,41 +90,59 @@ def captions_of(concept: Concept, picture: Path) -> tuple[tuple[str, ...], bool]
     return _with_trigger(captions or ("",), trigger), missing
 
 
-def _captions_beside(picture: Path, whole: bool) -> tuple[str, ...]:
+def _captions_beside(
+    picture: Path, whole: bool, encoding: str, guesses: dict[Path, CaptionText] | None
+) -> tuple[str, ...]:
     stem = os.path.splitext(picture)[0]
     for suffix in CAPTION_SUFFIXES:
-        try:
-            text = read_text(stem + suffix)
-        except FileNotFoundError:
-            continue
-        return whole_caption(text) if whole else caption_lines(text)
+        # Most captions are called like this; looking for others first would cost a listing.
+        with contextlib.suppress(FileNotFoundError):
+            return _captions_from(stem + suffix, whole, encoding, guesses)
+    if (other := caption_beside(picture)) is not None:
+        with contextlib.suppress(FileNotFoundError):
+            return _captions_from(other, whole, encoding, guesses)
     return ()
 
 
-def _captions_in(path: Path, whole: bool) -> tuple[str, ...]:
+def _captions_from(
+    path: str | Path, whole: bool, encoding: str, guesses: dict[Path, CaptionText] | None
+) -> tuple[str, ...]:
+    found = read_caption_file(path, encoding=encoding)
+    if found.guessed and guesses is not None:
+        guesses[Path(path)] = found
+    return whole_caption(found.text) if whole else caption_lines(found.text)
+
+
+def _captions_in(
+    path: Path, whole: bool, encoding: str, guesses: dict[Path, CaptionText] | None
+) -> tuple[str, ...]:
     try:
         status = os.stat(path)
     except OSError as error:
         raise CaptionError(f"The file cannot be read ({error.strerror or error}).") from error
     except ValueError as error:
         raise CaptionError("The file's name holds a NUL character, which no file can.") from error
-    captions = _captions_in_version(path, whole, status.st_mtime_ns, status.st_size)
-    if isinstance(captions, str):
-        raise CaptionError(captions)
-    return captions
+    found = _read_version(path, encoding, status.st_mtime_ns, status.st_size)
+    if isinstance(found, str):
+        raise CaptionError(found)
+    if found.guessed and guesses is not None:
+        guesses[path] = found
+    return _captions_in_text(found.text, whole)
 
 
 @lru_cache(maxsize=8)
-def _captions_in_version(
-    path: Path, whole: bool, mtime_ns: int, size: int
-) -> tuple[str, ...] | str:
-    """The captions, or why they cannot be read: asked for each picture, so that is kept as well."""
+def _read_version(path: Path, encoding: str, mtime_ns: int, size: int) -> CaptionText | str:
+    """The text, or why it cannot be read: asked for each picture, so that is kept as well."""
     try:
-        text = read_text(path)
+        return read_caption_file(path, encoding=encoding)
     except FileNotFoundError:
         return "The file is not there any more."
     except CaptionError as error:
         return str(error)
+
+
+@lru_cache(maxsize=8)
+def _captions_in_text(text: str, whole: bool) -> tuple[str, ...]:
     return whole_caption(text) if whole else caption_lines(text)
 
 
@@ -183,7 +201,9 @@ def lasting_captions(
     lasting: tuple[str, ...] = ("",) if augmentation.dropout > 0 else ()
     if augmentation.dropout >= 1 or varies(augmentation):
         return lasting
-    plain = (c for c in captions if not (augmentation.choices and has_choices(c)))
+    plain = (
+        without_separator(c) for c in captions if not (augmentation.choices and has_choices(c))
+    )
     return (*lasting, *plain)
 
 
@@ -203,13 +223,15 @@ def augment_caption(
     """
     chooses = augmentation.choices and has_choices(caption)
     if augmentation.dropout <= 0 and not varies(augmentation) and not chooses:
-        return caption
+        return without_separator(caption)
     generator = random.Random(stable_seed(*numbers))
     if generator.random() < augmentation.dropout:
         return ""
     if chooses:
         caption = with_trigger(_tidy(expand(caption, wildcards, generator)), trigger.strip())
-    return vary_tags(caption, augmentation, trigger, generator) if varies(augmentation) else caption
+    if varies(augmentation):
+        return vary_tags(caption, augmentation, trigger, generator)
+    return without_separator(caption)
 
 
 def settled_caption(

@@ -13,10 +13,10 @@ from core.config.concepts import Concept
 from core.culling.notes import Note, read_notes
 from core.data import plan_notes
 from core.data.buckets import Shapes
-from core.data.captions import CaptionError, captions_of
+from core.data.captions import CaptionError, CaptionText, captions_of
+from core.data.companions import mask_beside, texts_without_picture
 from core.data.images import PictureError, may_be_transparent, picture_size
 from core.data.plan_notes import Notes, concept_name
-from core.data.scan import find_mask
 from core.data.types import ConceptSummary, Item, Placement
 from core.data.wildcards import has_choices, read_wildcards
 from core.errors import Problem
@@ -25,6 +25,9 @@ from core.errors import Problem
 _MUCH_CUT = 1 / 3
 # How much a mask's shape may differ from its picture's before it is told: rounding of small ones.
 _SHAPE_TOLERANCE = 0.02
+
+# Lines of so many letters are paragraphs of one caption rather than captions of their own.
+_PARAGRAPH = 60
 
 Size = tuple[int, int]
 Point = tuple[float, float]
@@ -35,12 +38,15 @@ class _Counted:
     """Pictures that something is to be said of when all are read."""
 
     readable: int = 0
+    rejected: int = 0
     usable: int = 0
     no_caption: list[Path] = field(default_factory=list)
     no_mask: list[Path] = field(default_factory=list)
     enlarged: dict[int, list[Path]] = field(default_factory=lambda: defaultdict(list))
     left_out: dict[int, list[Path]] = field(default_factory=lambda: defaultdict(list))
     much_cut: list[Path] = field(default_factory=list)
+    several: list[Path] = field(default_factory=list)
+    folders: dict[Path, None] = field(default_factory=dict)
 
 
 @dataclass
@@ -66,12 +72,18 @@ class ConceptReader:
         self._folder_notes: dict[str, dict[str, Note]] = {}
         self._counted = _Counted()
         self._captions_failed = False
+        self._guesses: dict[Path, CaptionText] = {}
 
     def read(self, first_id: int, path: Path, seen: Callable[[Item], object] | None = None) -> None:
         """Add the items of a picture, their ids counted from `first_id`, or a note why none.
 
         seen: is told each item.
         """
+        self._counted.folders[path.parent] = None
+        note = self._note(path)
+        if note is not None and note.mark == "reject" and not self.concept.include_rejected:
+            self._counted.rejected += 1
+            return
         size, reason = (0, 0), self.unreadable.get(path, "")
         if not reason:
             try:
@@ -82,7 +94,7 @@ class ConceptReader:
             self.notes.add_file(plan_notes.unreadable_picture(path, reason, self.index))
             return
         self._counted.readable += 1
-        focus = self._focus(path)
+        focus = None if note is None else note.focus
         placed = [self._place(size, number, focus) for number in range(len(self.sides))]
         if self.concept.small == "leave_out":
             for number, placement in enumerate(placed):
@@ -90,14 +102,17 @@ class ConceptReader:
                     self._counted.left_out[number].append(path)
             if all(placement.upscaled for placement in placed):
                 smallest = min((p.bucket for p in placed), key=lambda b: b.width * b.height)
-                note = plan_notes.small_picture(path, size, smallest, self.index)
-                self.notes.add_file(note)
+                small = plan_notes.small_picture(path, size, smallest, self.index)
+                self.notes.add_file(small)
                 return
-        mask = find_mask(path) if self.concept.mask.source == "file" else None
+        mask = mask_beside(path) if self.concept.mask.source == "file" else None
         if mask is not None and not self._can_be_used(mask, path, size):
             return
         captions, missing = self._captions(path)
         self._count(path, placed, mask, missing)
+        long = sum(len(caption) >= _PARAGRAPH for caption in captions)
+        if long > 1 and self.concept.prompt.source == "caption_file":
+            self._counted.several.append(path)
         items = [
             Item(
                 first_id + number,
@@ -131,7 +146,8 @@ class ConceptReader:
             index=self.index,
             name=self.name,
             pictures=self._counted.usable,
-            skipped=found - self._counted.usable,
+            skipped=found - self._counted.usable - self._counted.rejected,
+            rejected=self._counted.rejected,
             captions_missing=len(self._counted.no_caption),
             per_epoch=0,
             kind=self.concept.kind,
@@ -159,7 +175,7 @@ class ConceptReader:
             self._placements[size, number] = placement
         return placement
 
-    def _focus(self, path: Path) -> Point | None:
+    def _note(self, path: Path) -> Note | None:
         folder, name = os.path.split(path)
         known = self._folder_notes.get(folder)
         if known is None:
@@ -168,8 +184,7 @@ class ConceptReader:
             self.notes.add(
                 *(_with_setting(problem, f"concepts.{self.index}.path") for problem in problems)
             )
-        note = known.get(name)
-        return None if note is None else note.focus
+        return known.get(name)
 
     def _can_be_used(self, mask: Path, path: Path, size: Size) -> bool:
         """Whether a picture's mask is good, as far as its header tells; adds a note if not."""
@@ -197,7 +212,7 @@ class ConceptReader:
         if self._captions_failed:
             return (self.concept.prompt.trigger.strip(),), True
         try:
-            return captions_of(self.concept, path)
+            return captions_of(self.concept, path, self._guesses)
         except CaptionError as error:
             if self.concept.prompt.source in ("single_file", "metadata"):
                 self._captions_failed = True
@@ -237,6 +252,7 @@ class ConceptReader:
             notes.append(
                 plan_notes.missing_captions(name, index, self.concept, missing, counted.usable)
             )
+        notes += self._notes_on_texts()
         if counted.no_mask:
             whole = counted.no_mask
             notes.append(plan_notes.missing_masks(name, index, self.concept, whole, counted.usable))
@@ -250,6 +266,20 @@ class ConceptReader:
             if counted.left_out[number]:
                 left = counted.left_out[number]
                 notes.append(plan_notes.left_out(name, index, side, left, counted.readable))
+        return notes
+
+    def _notes_on_texts(self) -> list[Problem]:
+        """What is to be said of the caption files: guessed, of several lines, of no picture."""
+        counted, name, index = self._counted, self.name, self.index
+        notes = []
+        if self._guesses:
+            notes.append(plan_notes.guessed_encodings(name, index, self._guesses))
+        if counted.several:
+            notes.append(plan_notes.several_lines(name, index, counted.several))
+        if self.concept.prompt.source == "caption_file":
+            lost = [f / n for f in counted.folders for n in texts_without_picture(f)]
+            if lost:
+                notes.append(plan_notes.lost_texts(name, index, lost))
         return notes
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import io
 import os
-import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +17,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from core.config.concepts import Concept
+from core.data.companions import name_key
 from core.data.textfile import CaptionError, read_text, without_surrogates
 from core.errors import Problem
 from core.paths import user_path
@@ -48,15 +48,7 @@ class Table:
     def captions_of(self, picture: Path) -> tuple[str, ...]:
         """The captions of a picture; () when the table has none for it."""
         folder = _folder_below(os.fspath(picture.parent), os.fspath(self.path.parent))
-        return self.captions.get(key(f"{folder}{picture.name}"), ())
-
-
-def key(name: str) -> str:
-    """What a file is looked up by: one for all spellings of its name."""
-    if not name.isascii():
-        # Names that went through a Mac have their accents apart.
-        name = unicodedata.normalize("NFC", name)
-    return os.path.normcase(name)
+        return self.captions.get(name_key(f"{folder}{picture.name}"), ())
 
 
 def find_table(concept: Concept) -> Path | None:
@@ -120,9 +112,9 @@ def _parse(path: Path, text: str) -> Table:
         if file is None:
             problems.append(_bad_row(path, line, f"{name!r} is not a file below its folder"))
             continue
-        known = captions.get(key(file))
+        known = captions.get(name_key(file))
         if known is None:
-            known = captions[key(file)] = {}
+            known = captions[name_key(file)] = {}
             names.append(file)
         known.update((caption, None) for one in texts if (caption := " ".join(one.split())))
     found = {name: tuple(texts) for name, texts in captions.items()}

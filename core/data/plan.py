@@ -18,6 +18,7 @@ from core.data.concept_reader import ConceptReader
 from core.data.plan_notes import NAMED_AT_MOST, Notes, concept_name, unreadable_picture
 from core.data.scan import Scan, StopCheck, ask_stop, scan_concept
 from core.data.types import ConceptSummary, Item, Pace, Plan
+from core.data.undecodable import known_undecodable
 from core.errors import Problem
 
 __all__ = ["NAMED_AT_MOST", "concept_name", "make_plan", "unreadable_picture", "without"]
@@ -44,12 +45,14 @@ def make_plan(
     that an unreadable one does not shift the others. Files that cannot be used become problems of
     the plan; with one of severity `error` it cannot be trained. `progress(done, total)` counts
     pictures, `seen` gets each item once it is read; `check_stop` is asked often and may raise or
-    return true. Raises Stopped then. unreadable: pictures known to be bad whatever headers say.
+    return true. Raises Stopped then. unreadable: pictures known to be bad
+    whatever headers say, besides those that are remembered.
     """
     notes = Notes()
     step = shapes_of(job.training.buckets, bucket_step).step
     sides = _sides(job, step, notes)
     found = _scan(job, notes, check_stop)
+    bad = {**known_undecodable(), **(unreadable or {})}
     total = sum(len(scan) for scan in found.values())
     items: list[Item] = []
     validation: list[Item] = []
@@ -60,7 +63,7 @@ def make_plan(
         concept = job.concepts[index]
         mine = _sides_of(concept, sides, step)
         shapes = shapes_of(job.training.buckets, bucket_step, concept)
-        reader = ConceptReader(index, concept, mine, shapes, notes, unreadable or {})
+        reader = ConceptReader(index, concept, mine, shapes, notes, bad)
         for number, path in enumerate(scan.pictures, first):
             if number % _CHECK_EVERY == 0:
                 ask_stop(check_stop)

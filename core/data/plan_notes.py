@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from core.config.concepts import Concept
-from core.data.scan import MASK_ENDING
+from core.data.companions import MASK
+from core.data.textfile import CaptionText
 from core.data.types import Bucket, Item
 from core.errors import Problem
 
@@ -173,6 +175,73 @@ def missing_captions(
     )
 
 
+_ENCODING_NAMES = {
+    "cp932": "Shift-JIS",
+    "euc_jp": "EUC-JP",
+    "gb18030": "GB18030 (Chinese)",
+    "cp1252": "Windows-1252 (Western European)",
+}
+
+
+def guessed_encodings(name: str, index: int, guesses: Mapping[Path, CaptionText]) -> Problem:
+    """The warning about caption files whose encoding had to be guessed."""
+    counts = Counter(found.encoding for found in guesses.values())
+    read = ", ".join(
+        f"{number} as {_ENCODING_NAMES.get(encoding, encoding)}"
+        for encoding, number in counts.most_common()
+    )
+    path, first = next(iter(guesses.items()))
+    start = " ".join(first.text.split())[:40]
+    number = len(guesses)
+    are = "caption of concept" if number == 1 else "captions of concept"
+    return Problem(
+        code="caption_encoding_guessed",
+        title=f"{number} {are} {name} {'is' if number == 1 else 'are'} not UTF-8 and "
+        f"{'was' if number == 1 else 'were'} read {read}, such as {path.name}: "
+        f"\u201c{start}\u201d; choose the text encoding if that is wrong.",
+        detail="\n".join(
+            f"{p.name} ({f.encoding}): {' '.join(f.text.split())[:80]}" for p, f in guesses.items()
+        ),
+        severity="warning",
+        setting=f"concepts.{index}.prompt.encoding",
+        file=str(path),
+    )
+
+
+def several_lines(name: str, index: int, pictures: Sequence[Path]) -> Problem:
+    """The warning about caption files whose lines are taken as alternatives."""
+    number = len(pictures)
+    files = "caption file" if number == 1 else "caption files"
+    return Problem(
+        code="captions_several_lines",
+        title=f"{number} {files} of concept {name} {'has' if number == 1 else 'have'} several "
+        f"paragraphs, such as that of {pictures[0].name}; each is a caption of its own, "
+        "and one of them is drawn each time.",
+        hint="Set Several lines to one caption where they belong together.",
+        severity="warning",
+        setting=f"concepts.{index}.prompt.lines",
+        file=str(pictures[0]),
+    )
+
+
+def lost_texts(name: str, index: int, texts: Sequence[Path]) -> Problem:
+    """The warning about text files beside the pictures that no picture has for a caption."""
+    shown = ", ".join(path.name for path in texts[:5])
+    more = len(texts) - 5
+    listed = f"{shown} and {more} more" if more > 0 else shown
+    one = len(texts) == 1
+    return Problem(
+        code="captions_without_picture",
+        title=f"{len(texts)} text {'file' if one else 'files'} in the folder of concept {name} "
+        f"{'belongs' if one else 'belong'} to no picture: {listed}; "
+        f"give {'it' if one else 'them'} the names of the pictures, if they are captions.",
+        detail="\n".join(path.name for path in texts),
+        severity="warning",
+        setting=f"concepts.{index}.prompt.source",
+        file=str(texts[0]),
+    )
+
+
 def enlarged(name: str, index: int, side: int, pictures: Sequence[Path], count: int) -> Problem:
     """The warning about a concept's pictures that are enlarged."""
     return Problem(
@@ -226,7 +295,7 @@ def missing_masks(
     elif what == "mask":
         title = (
             f"Concept {name} shall be {done} by masks, but there is none, such as "
-            f"{missing[0].stem}{MASK_ENDING} beside {missing[0].name}"
+            f"{missing[0].stem}{MASK}.png beside {missing[0].name}"
         )
     else:
         title = f"Concept {name} shall be {done} by transparency, but no picture of it has any"

@@ -6,10 +6,10 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 
 from core.config.concepts import Concept
+from core.data.companions import is_companion, is_picture_file, name_key
 from core.data.left_out import (
     are_samples,
     is_run_folder,
@@ -18,20 +18,11 @@ from core.data.left_out import (
     perhaps_generated,
     why_left_out,
 )
-from core.data.metadata import key, table_of
+from core.data.metadata import table_of
 from core.data.textfile import CaptionError, long_path
 from core.errors import Problem, Severity, Stopped
 from core.paths import user_path
 
-PICTURE_SUFFIXES = frozenset(
-    {
-        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".bmp", ".tif", ".tiff"),
-        *(".gif", ".heic", ".heif"),
-    }
-)
-# Pictures that belong to another picture: its mask and its condition.
-MASK_ENDING = "-masklabel.png"
-COMPANION_ENDINGS = (MASK_ENDING, "-condlabel.png")
 # Where culling puts pictures that it cannot put into the system's trash.
 REJECTED_FOLDER = "_rejected"
 _CHECK_EVERY = 256
@@ -68,34 +59,7 @@ def natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
 
 def is_picture_name(name: str) -> bool:
     """Whether a file of this name is taken for a picture to learn from."""
-    lower = name.lower()
-    return (
-        os.path.splitext(lower)[1] in PICTURE_SUFFIXES
-        and not lower.startswith(".")
-        and not lower.endswith(COMPANION_ENDINGS)
-    )
-
-
-def find_mask(picture: Path) -> Path | None:
-    """The mask's file beside a picture, its ending in whatever capitals; None without one."""
-    usual = picture.with_name(f"{picture.stem}{MASK_ENDING}")
-    if os.path.isfile(usual):
-        return usual
-    folder = os.fspath(picture.parent)
-    try:
-        masks = _odd_masks(folder, os.stat(folder).st_mtime_ns)
-    except OSError:
-        return None
-    name = masks.get(picture.stem)
-    return None if name is None else picture.with_name(name)
-
-
-@lru_cache(maxsize=64)
-def _odd_masks(folder: str, mtime_ns: int) -> dict[str, str]:
-    """Masks whose ending is not written as usual, by the stem of their picture."""
-    end = len(MASK_ENDING)
-    names = (name for name in os.listdir(folder) if name.lower().endswith(MASK_ENDING))
-    return {name[:-end]: name for name in sorted(names) if not name.endswith(MASK_ENDING)}
+    return is_picture_file(name) and not is_companion(name)
 
 
 def is_never_searched(name: str) -> bool:
@@ -129,12 +93,12 @@ def _add_listed(scan: Scan, concept: Concept, stop: StopCheck | None) -> None:
         return  # Whoever asks for the captions is told.
     scan.problems += table.problems
     root = table.path.parent
-    known = {key(os.fspath(path)) for path in scan.pictures}
+    known = {name_key(os.fspath(path)) for path in scan.pictures}
     for count, name in enumerate(table.names):
         if count % _CHECK_EVERY == 0:
             ask_stop(stop)
         path = root / name
-        if key(os.fspath(path)) in known:
+        if name_key(os.fspath(path)) in known:
             continue
         if os.path.isfile(path):
             scan.pictures.append(path)

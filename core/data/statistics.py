@@ -60,6 +60,7 @@ class Statistics:
 
     pictures: int = 0
     skipped: int = 0
+    rejected: int = 0
     smallest: tuple[int, int] = (0, 0)
     largest: tuple[int, int] = (0, 0)
     median_pixels: int = 0
@@ -111,7 +112,7 @@ class Accumulator:
         self._pixels = array("Q")
         self._smallest = self._largest = (0, 0)
         self._missing = self._captions = self._long = 0
-        self.skipped = 0
+        self.skipped = self.rejected = 0
         self._aspects: Counter[int] = Counter()
         self._buckets: dict[Bucket, list[float]] = {}
         self._tokens: Counter[int] = Counter()
@@ -179,6 +180,7 @@ class Accumulator:
         return Statistics(
             pictures=len(self._pixels),
             skipped=self.skipped,
+            rejected=self.rejected,
             smallest=self._smallest,
             largest=self._largest,
             median_pixels=ordered[len(ordered) // 2] if ordered else 0,
@@ -202,6 +204,7 @@ def statistics_of(
     items: Iterable[Item],
     *,
     skipped: int = 0,
+    rejected: int = 0,
     count: Callable[[Sequence[str]], list[int]] = count_tokens,
     progress: Progress | None = None,
     check_stop: StopCheck | None = None,
@@ -213,7 +216,7 @@ def statistics_of(
     """
     items = list(items)
     counted = Accumulator(count)
-    counted.skipped = skipped
+    counted.skipped, counted.rejected = skipped, rejected
     for number, item in enumerate(items):
         if number % _CHECK_EVERY == 0:
             ask_stop(check_stop)

@@ -15,11 +15,17 @@ _ESCAPED = re.compile(r"\\.")
 _HELD_AT_MOST = 64
 
 
+# kohya's keep_tokens_separator: what stands before it stays in its place.
+KEEP_SEPARATOR = "|||"
+_COMMAS = re.compile("[,，、]")
+
+
 def split_tags(caption: str) -> list[str]:
     """The comma-separated tags of a caption, without empty ones.
 
-    Commas inside brackets do not separate where the brackets hold whole tags, as those for
-    emphasis do in `(red, blue:1.2)`; so faces such as `:(` are tags of their own.
+    The commas of Chinese and Japanese (，、) separate as well. Commas inside brackets do not where
+    the brackets hold whole tags, as those for emphasis do in `(red, blue:1.2)`; so faces such as
+    `:(` are tags of their own.
     """
     return [tag for part in split_parts(caption) if (tag := part.strip())]
 
@@ -27,9 +33,9 @@ def split_tags(caption: str) -> list[str]:
 def split_parts(caption: str) -> list[str]:
     """What stands between the commas that separate tags, spaces and empty parts included.
 
-    Joined by commas they are the caption again.
+    Joined by commas they are the caption again, but for full-width commas.
     """
-    parts = caption.split(",")
+    parts = caption.split(",") if caption.isascii() else _COMMAS.split(caption)
     return _in_brackets(parts) if any(bracket in caption for bracket in _BRACKETS) else parts
 
 
@@ -80,11 +86,18 @@ def vary_tags(
 ) -> str:
     """The caption with tags left out and shuffled as `augmentation` says.
 
-    The first `keep` tags and those that hold the trigger word stay, each in its place in the
-    order. A caption that loses nothing and is not shuffled is given back as it was.
+    The first `keep` tags, those before kohya's `|||` (and behind a second one) and those that
+    hold the trigger word stay, each in its place in the order. A caption that loses nothing and
+    is not shuffled is given back as it was.
     """
+    before, *behind = caption.split(KEEP_SEPARATOR)
+    caption = without_separator(caption)
     tags = split_tags(caption)
     fixed = set(range(augmentation.keep)) | _trigger_places(tags, trigger)
+    if behind:
+        fixed |= set(range(len(split_tags(before))))
+        last = split_tags(behind[-1]) if len(behind) > 1 else []
+        fixed |= set(range(len(tags) - len(last), len(tags)))
     kept = list(range(len(tags)))
     if augmentation.tag_dropout > 0:
         kept = [
@@ -101,6 +114,13 @@ def vary_tags(
     shuffled = iter(sorted(range(len(moving)), key=keys.__getitem__))
     order = [place if place in fixed else moving[next(shuffled)] for place in kept]
     return join_tags([tags[place] for place in order])
+
+
+def without_separator(caption: str) -> str:
+    """The caption with kohya's `|||` replaced by commas, which is what it means to the model."""
+    if KEEP_SEPARATOR not in caption:
+        return caption
+    return join_tags([part for p in caption.split(KEEP_SEPARATOR) if (part := p.strip(" ,"))])
 
 
 def may_drop(tag: str, augmentation: CaptionAugmentation) -> bool:

@@ -7,6 +7,7 @@ import os
 import re
 import unicodedata
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from core.reading import Unreadable, read_bytes
@@ -20,6 +21,8 @@ _LONG_UTF8 = re.compile(rb"[\xe0-\xf7]")
 _HIGH_LETTERS = re.compile("[^\x00-\x7f]{2,}")
 _SCRIPTS = {"LATIN", "GREEK", "CYRILLIC", "ARMENIAN", "HEBREW", "ARABIC", "SYRIAC", "THAANA", "NKO"}
 _LINE_END = re.compile("\r\n|\n|\r")
+# What text files without a mark are usually written in, besides UTF-8, by Python's name.
+ENCODINGS = ("gb18030", "cp932", "euc_jp", "big5", "cp949", "cp1252", "cp1250", "cp1251")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MARKS = (
     (b"\xef\xbb\xbf", "utf-8"),
@@ -39,20 +42,25 @@ class CaptionText:
     """A text file's content, and how it was written.
 
     text: all of it with its own line ends, without byte order mark. encoding: a name that Python
-    knows. newline: the line end that most lines have, "\\n" where there is none.
+    knows. newline: the line end that most lines have, "\\n" where there is none. guessed: nothing
+    in the file tells its encoding, another may be right.
     """
 
     text: str
     encoding: str
     newline: str
+    guessed: bool = False
 
 
-def read_caption_file(path: str | Path, at_most: int = _MAX_BYTES) -> CaptionText:
+def read_caption_file(
+    path: str | Path, at_most: int = _MAX_BYTES, encoding: str = ""
+) -> CaptionText:
     """A text file's content, exactly as it stands.
 
-    UTF-8 with or without byte order mark, UTF-16 and UTF-32 by theirs, else GB18030; a file
-    whose bytes above 127 all stand alone, as accents do between Latin letters and never in
-    Chinese, is Windows-1252. Raises FileNotFoundError when there is no such file and
+    UTF-8 with or without byte order mark, UTF-16 and UTF-32 by theirs, else `encoding` where it
+    is given and fits, else a guess: Shift-JIS or EUC-JP where the letters are Japanese,
+    Windows-1252 where bytes above 127 all stand alone, as accents do between Latin letters and
+    never in Chinese, and GB18030. Raises FileNotFoundError when there is no such file and
     CaptionError when it holds no text or more than `at_most` bytes.
     """
     try:
@@ -62,12 +70,12 @@ def read_caption_file(path: str | Path, at_most: int = _MAX_BYTES) -> CaptionTex
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from None
         hint = "; that is not a caption" if error.why == "large" else ""
         raise CaptionError(f"The file {error}{hint}.") from None
-    text, encoding = _decode(data)
+    text, found, guessed = _decode(data, encoding)
     # Old editors of DOS end a text with Ctrl-Z.
     text = text.rstrip("\x1a")
     if _CONTROL.search(text):
         raise CaptionError("The file holds binary data, not text.")
-    return CaptionText(text, encoding, _newline(text))
+    return CaptionText(text, found, _newline(text), guessed)
 
 
 def long_path(path: str | Path) -> str:
@@ -79,9 +87,20 @@ def long_path(path: str | Path) -> str:
     return name
 
 
-def read_text(path: str | Path, at_most: int = _MAX_BYTES) -> str:
+def read_text(path: str | Path, at_most: int = _MAX_BYTES, encoding: str = "") -> str:
     """The text alone of `read_caption_file`; raises the same."""
-    return read_caption_file(path, at_most).text
+    return read_caption_file(path, at_most, encoding).text
+
+
+def says(path: str | Path, text: str) -> bool:
+    """Whether a file holds a text, line ends aside, in whichever encoding it is read.
+
+    Raises as `read_caption_file`.
+    """
+    return any(
+        single_ends(read_text(path, encoding=encoding)) == single_ends(text)
+        for encoding in ("", *ENCODINGS)
+    )
 
 
 def without_surrogates(text: str) -> str:
@@ -103,27 +122,69 @@ def _newline(text: str) -> str:
     return max(dict.fromkeys(ends), key=ends.count) if ends else "\n"
 
 
-def _decode(data: bytes) -> tuple[str, str]:
+def _decode(data: bytes, chosen: str) -> tuple[str, str, bool]:
+    """Text, encoding, and whether that is a guess."""
     if data.isascii() and b"\0" not in data:
-        return data.decode("ascii"), "utf-8"
+        return data.decode("ascii"), "utf-8", False
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             try:
-                # Some programs write the mark twice; it is no part of the text.
-                return data[len(mark) :].decode(encoding).lstrip("\ufeff"), encoding
+                # Some programs write the mark twice; it is not part of the text.
+                return data[len(mark) :].decode(encoding).lstrip("\ufeff"), encoding, False
             except UnicodeDecodeError as error:
                 raise CaptionError(f"The file is marked as {encoding} but is damaged.") from error
     if b"\0" in data:
-        return _unmarked_utf16(data)
-    encodings = ["utf-8", "cp1252" if _accents_only(data) else "gb18030"]
-    if _mixes_scripts(data):
-        encodings.reverse()
-    for encoding in encodings:
+        return *_unmarked_utf16(data), False
+    mixed = _mixes_scripts(data)
+    guesses = [_guess(data), "gb18030"]
+    for encoding in [*guesses, "utf-8"] if mixed else ["utf-8", *([chosen] if chosen else guesses)]:
         try:
-            return data.decode(encoding), encoding
+            text = data.decode(encoding)
         except UnicodeDecodeError:
             continue
+        return text, encoding, encoding not in ("utf-8", chosen)
+    if chosen:
+        return _decode(data, "")
     raise CaptionError("The file is neither UTF-8, UTF-16 nor GB18030 text; save it as UTF-8.")
+
+
+def _guess(data: bytes) -> str:
+    """The likeliest encoding of text that is not UTF-8."""
+    if _accents_only(data):
+        return "cp1252"
+    leads = _leads(data)
+    # Common Chinese characters lie above 0xB0 in GB18030; Shift-JIS has nearly all of its letters
+    # below 0xA0, and what is read as half-width katakana is Chinese.
+    if leads and sum(0x81 <= lead <= 0x9F or lead >= 0xE0 for lead in leads) == len(leads):
+        low = sum(lead <= 0x9F for lead in leads)
+        if 2 * low >= len(leads) and _decodes(data, "cp932"):
+            return "cp932"
+    # EUC-JP and GB2312 share their rows of kana, which Chinese text has hardly any of.
+    kana = sum(b in (0xA4, 0xA5) and after > 0xA0 for b, after in pairwise(data))
+    high = sum(byte > 0xA0 for byte in data)
+    if high and 10 * kana >= high and _decodes(data, "euc_jp"):
+        return "euc_jp"
+    return "gb18030"
+
+
+def _leads(data: bytes) -> list[int]:
+    """The first bytes of the two-byte characters, read as Shift-JIS and GB18030 do."""
+    leads, place = [], 0
+    while place < len(data):
+        if data[place] < 0x80:
+            place += 1
+        else:
+            leads.append(data[place])
+            place += 2
+    return leads
+
+
+def _decodes(data: bytes, encoding: str) -> bool:
+    try:
+        data.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _unmarked_utf16(data: bytes) -> tuple[str, str]:

@@ -63,8 +63,9 @@ class Item:
 class ConceptSummary:
     """What was found for one concept.
 
-    pictures: usable ones, each counted once whatever the number of resolutions. per_epoch:
-    showings in the first epoch; 0 for validation concepts.
+    pictures: usable ones, each counted once whatever the number of resolutions. skipped: those
+    that cannot be used; rejected: those left out by their mark. per_epoch: showings in the first
+    epoch; 0 for validation concepts.
     """
 
     index: int
@@ -74,6 +75,7 @@ class ConceptSummary:
     captions_missing: int
     per_epoch: int
     kind: Kind = "train"
+    rejected: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """Choices and wildcards in captions: `{red|blue}` and `__colour__`.
 
 The signs are those of A1111's Dynamic Prompts: choices may stand inside each other and have
-weights as in `{2::red|blue}`; `__sub/colour__` is a line of the file sub/colour.txt in the wildcard
-folder, and may hold choices and wildcards itself. What cannot be replaced stays as it is written.
+weights as in `{2::red|blue}`; `{2$$a|b|c}` takes two of them. `__sub/colour__` is a line of the
+file sub/colour.txt in the wildcard folder, which may hold choices and wildcards itself, and
+`__sub/*__` one of all files there. What cannot be replaced stays as it is written.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from core.paths import user_path
 
 Lines = Mapping[str, tuple[str, ...]]
 
-_NAME = re.compile(r"__((?:(?!__)[\w./-])+)__")
+_NAME = re.compile(r"__((?! )(?:(?!__)[\w./* -])+(?<! ))__")
+# How many of the options: `{2$$a|b|c}`, `{1-2$$a|b|c}`, with another separator `{2$$ and $$a|b}`.
+_COUNT = re.compile(r"\s*(\d*)(?:(-)(\d*))?\$\$(?:([^$|{}]*)\$\$)?")
 _WEIGHT = re.compile(r"\s*(\d+(?:\.\d+)?)::")
 # Files that name each other in a circle end here, and so do lines that double at each step.
 _DEEPEST = 16
@@ -29,7 +32,9 @@ _MOST_FILES = 1000
 
 def has_choices(text: str) -> bool:
     """Whether `expand` might change the text."""
-    return ("{" in text and "|" in text) or ("__" in text and bool(_NAME.search(text)))
+    return ("{" in text and ("|" in text or "$$" in text)) or (
+        "__" in text and bool(_NAME.search(text))
+    )
 
 
 def expand(text: str, lines: Lines, generator: random.Random) -> str:
@@ -69,8 +74,8 @@ def _choose(text: str, generator: random.Random) -> str:
             open_[-1].append("")
         elif part == "}" and len(open_) > 1:
             options = open_.pop()
-            one = len(options) == 1
-            open_[-1][-1] += f"{{{options[0]}}}" if one else _pick(options, generator)
+            plain = len(options) == 1 and not _COUNT.match(options[0])
+            open_[-1][-1] += f"{{{options[0]}}}" if plain else _pick(options, generator)
         else:
             open_[-1][-1] += part
     while len(open_) > 1:
@@ -80,15 +85,33 @@ def _choose(text: str, generator: random.Random) -> str:
 
 
 def _pick(options: Sequence[str], generator: random.Random) -> str:
+    """One of the options, or as many as the first one's beginning says, joined."""
+    count = _COUNT.match(options[0])
+    if count is None:
+        return _pick_one(options, generator)[0]
+    left = [options[0][count.end() :], *options[1:]]
+    least = int(count[1] or 0)
+    most = (int(count[3]) if count[3] else len(left)) if count[2] else least
+    wanted = least + int(generator.random() * (max(least, most) - least + 1))
+    picked = []
+    for _ in range(min(wanted, len(left))):
+        text, place = _pick_one(left, generator)
+        del left[place]
+        picked.append(text)
+    separator = ", " if count[4] is None else count[4]
+    return separator.join(text for text in picked if text)
+
+
+def _pick_one(options: Sequence[str], generator: random.Random) -> tuple[str, int]:
     matches = [_WEIGHT.match(option) for option in options]
     texts = [o[m.end() :] if m else o for o, m in zip(options, matches, strict=True)]
     weights = [float(match[1]) if match else 1.0 for match in matches]
     aim = generator.random() * sum(weights)
-    for text, weight in zip(texts, weights, strict=True):
+    for place, (text, weight) in enumerate(zip(texts, weights, strict=True)):
         aim -= weight
         if aim < 0:
-            return text.strip()
-    return texts[-1].strip()
+            return text.strip(), place
+    return texts[-1].strip(), len(texts) - 1
 
 
 def read_wildcards(
@@ -130,6 +153,8 @@ def _read(root: Path | None, name: str) -> tuple[tuple[str, ...], Problem | None
     if root is None:
         title = f"{kept}, because no wildcard folder is chosen."
         return (), _problem("wildcard_missing", title)
+    if "*" in name:
+        return _read_many(root, name, kept)
     path = root / f"{name}.txt"
     if _leaves(root, name):
         title = f"{kept}, because it leads out of the wildcard folder {root}."
@@ -147,6 +172,24 @@ def _read(root: Path | None, name: str) -> tuple[tuple[str, ...], Problem | None
         title = f"{kept}, because {path} has no lines."
         return (), _problem("wildcard_empty", title, str(path))
     return lines, None
+
+
+def _read_many(root: Path, name: str, kept: str) -> tuple[tuple[str, ...], Problem | None]:
+    """The lines of all files that a name with `*` stands for, in the order of their names."""
+    if _leaves(root, name.replace("*", "x")):
+        title = f"{kept}, because it leads out of the wildcard folder {root}."
+        return (), _problem("wildcard_outside", title)
+    paths = sorted(root.glob(f"{name}.txt"))[:_MOST_FILES]
+    lines: list[str] = []
+    for path in paths:
+        found, problem = _read(root, path.relative_to(root).with_suffix("").as_posix())
+        if problem is not None:
+            return (), problem
+        lines += found
+    if not lines:
+        title = f"{kept}, because no file in {root} is called so."
+        return (), _problem("wildcard_missing", title, str(root))
+    return tuple(lines), None
 
 
 def _leaves(root: Path, name: str) -> bool:

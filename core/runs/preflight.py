@@ -194,6 +194,7 @@ def _with_statistics(
         statistics = statistics_of(
             by_concept.get(summary.index, []),
             skipped=summary.skipped,
+            rejected=summary.rejected,
             count=tokens_of(found.base),
             progress=progress,
             check_stop=check_stop,

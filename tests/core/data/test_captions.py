@@ -204,8 +204,13 @@ def test_a_broken_single_file_is_read_once(folder: Path, monkeypatch: pytest.Mon
     path = folder / "all.txt"
     path.write_bytes(b"\0\1\2")
     reads: list[object] = []
-    real = captions_module.read_text
-    monkeypatch.setattr(captions_module, "read_text", lambda p: (reads.append(p), real(p))[1])
+    real = captions_module.read_caption_file
+
+    def counted(path: Path, **named: str) -> object:
+        reads.append(path)
+        return real(path, **named)
+
+    monkeypatch.setattr(captions_module, "read_caption_file", counted)
     for number in range(5):
         with pytest.raises(CaptionError, match="binary"):
             captions_of(_concept("single_file", file=str(path)), folder / f"{number}.png")

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.data import scan as scan_module
-from core.data.scan import find_mask, natural_key, scan_folder
+from core.data.companions import mask_beside
+from core.data.scan import natural_key, scan_folder
 from core.errors import Stopped
 
 
@@ -80,7 +81,9 @@ def test_a_link_to_a_pipe_is_no_picture(folder: Path) -> None:
         ("a b-masklabel.png", True),
         ("a b-masklabel.PNG", True),
         ("a b-MaskLabel.Png", True),
-        ("A B-masklabel.png", False),
+        ("A B-masklabel.png", True),
+        ("a b-masklabel.webp", True),
+        ("a b-MASKLABEL.JPEG", True),
         ("a-masklabel.png", False),
         ("a b.masklabel.png", False),
     ],
@@ -88,10 +91,10 @@ def test_a_link_to_a_pipe_is_no_picture(folder: Path) -> None:
 def test_masks_are_found_beside_their_picture(folder: Path, name: str, found: bool) -> None:
     _touch(folder, "a b.jpg", name, "sub/a b.jpg")
     (folder / "c-masklabel.png").mkdir()
-    assert find_mask(folder / "a b.jpg") == (folder / name if found else None)
-    assert find_mask(folder / "sub" / "a b.jpg") is None
-    assert find_mask(folder / "c.png") is None
-    assert find_mask(folder / "nowhere" / "a b.jpg") is None
+    assert mask_beside(folder / "a b.jpg") == (folder / name if found else None)
+    assert mask_beside(folder / "sub" / "a b.jpg") is None
+    assert mask_beside(folder / "c.png") is None
+    assert mask_beside(folder / "nowhere" / "a b.jpg") is None
 
 
 def test_linked_files_and_folders_are_followed(folder: Path, tmp_path: Path) -> None:

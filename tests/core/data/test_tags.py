@@ -185,3 +185,25 @@ def test_lasting_and_settled_captions() -> None:
     assert settled_caption(captions[1:], everything, 3) == settled_caption(
         captions[1:], everything, 3
     )
+
+
+def test_what_stands_before_kohyas_separator_stays_and_the_sign_is_never_trained() -> None:
+    caption = "limbot, robot ||| red, blue, green, grey ||| white wall"
+    shuffled = {
+        vary_tags(caption, CaptionAugmentation(shuffle=True), "", random.Random(seed))
+        for seed in range(30)
+    }
+    assert len(shuffled) > 5
+    for text in shuffled:
+        tags = split_tags(text)
+        assert tags[:2] == ["limbot", "robot"] and tags[-1] == "white wall"
+        assert sorted(tags[2:-1]) == ["blue", "green", "grey", "red"]
+    dropped = vary_tags(caption, CaptionAugmentation(tag_dropout=1.0), "", random.Random(0))
+    assert dropped == "limbot, robot, white wall"
+    plain = augment_caption(caption, CaptionAugmentation(), 1, 2, 3)
+    assert plain == "limbot, robot, red, blue, green, grey, white wall"
+    assert lasting_captions((caption,), CaptionAugmentation()) == (plain,)
+
+
+def test_the_commas_of_chinese_and_japanese_separate_tags() -> None:
+    assert split_tags("红色，机器人、站着, robot") == ["红色", "机器人", "站着", "robot"]

@@ -23,7 +23,7 @@ def test_text_is_exact_and_its_form_is_told(folder: Path, newline: str, encoding
     (folder / "a.txt").write_bytes(text.encode(encoding))
     got = read_caption_file(folder / "a.txt")
     expected = {"utf-8-sig": "utf-8", "utf-16": "utf-16-le"}.get(encoding, encoding)
-    assert got == CaptionText(text, expected, newline)
+    assert got == CaptionText(text, expected, newline, guessed=encoding == "gb18030")
 
 
 def test_the_commonest_line_end_is_told(folder: Path) -> None:

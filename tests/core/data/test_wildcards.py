@@ -126,3 +126,32 @@ def test_without_a_folder(folder: Path) -> None:
         lines, problems = read_wildcards(wrong, ["__a__"])
         assert lines == {} and [p.code for p in problems] == ["wildcard_folder_missing"]
         assert read_wildcards(wrong, ["{a|b}"]) == ({}, [])
+
+
+def test_several_of_the_options_are_taken_where_their_number_is_given() -> None:
+    for seed in range(50):
+        drawn = expand("a {2$$red|blue|green} robot", {}, random.Random(seed))
+        inside = drawn.removeprefix("a ").removesuffix(" robot").split(", ")
+        assert len(set(inside)) == 2 and set(inside) <= {"red", "blue", "green"}
+        some = expand("{1-2$$ and $$red|blue|green}", {}, random.Random(seed)).split(" and ")
+        assert len(some) in (1, 2) and set(some) <= {"red", "blue", "green"}
+        assert expand("{5$$a|b}", {}, random.Random(seed)) in ("a, b", "b, a")
+    assert has_choices("{2$$__colour__}")
+    assert expand("costs 5$$ and {no choice}", {}, random.Random(0)) == "costs 5$$ and {no choice}"
+
+
+def test_names_may_have_spaces_and_stand_for_many_files(folder: Path) -> None:
+    (folder / "animals").mkdir()
+    (folder / "animals" / "cats.txt").write_text("cat")
+    (folder / "animals" / "dogs.txt").write_text("dog\npuppy")
+    (folder / "colour name.txt").write_text("red")
+    texts = ["a __animals/*__ in __colour name__", "__ not a name __"]
+    lines, problems = read_wildcards(str(folder), texts)
+    assert problems == []
+    assert lines == {"animals/*": ("cat", "dog", "puppy"), "colour name": ("red",)}
+    drawn = {expand(texts[0], lines, random.Random(seed)) for seed in range(40)}
+    assert drawn == {f"a {animal} in red" for animal in ("cat", "dog", "puppy")}
+    assert not has_choices(texts[1])
+    missing, problems = read_wildcards(str(folder), ["__nothing/*__", "__../*__"])
+    assert missing == {}
+    assert [p.code for p in problems] == ["wildcard_missing", "wildcard_outside"]
