@@ -43,6 +43,11 @@ class BaseModelWatch(QObject):
         """Whether a Hugging Face model is named that is not on this computer."""
         return self.kind == "todo"
 
+    @property
+    def will_download(self) -> bool:
+        """Whether a model that is not on this computer will be fetched when training starts."""
+        return self.kind == "download"
+
     def look_again(self) -> None:
         """Look at the same path once more (files change)."""
         self._asked = None
@@ -84,7 +89,7 @@ class BaseModelWatch(QObject):
                 self._say(result.problem.sentence(), "error")
             elif self._state.get(ALLOW) is True:
                 text = self.tr("It will be downloaded from Hugging Face when training starts.")
-                self._say(text, "help")
+                self._say(text, "download")
             else:
                 text = self.tr("%1 is not on this computer yet.").replace("%1", self._base())
                 self._say(text, "todo")

@@ -33,14 +33,21 @@ class ModelTab(SettingsPage):
         self._show()
 
     def _show(self) -> None:
-        kind = "help" if self._watch.kind == "busy" else self._watch.kind
+        kind = "help" if self._watch.kind in ("busy", "download") else self._watch.kind
         self.found.set_note(self._watch.sentence, kind)
-        self.found.setVisible(bool(self._watch.sentence) and not self._watch.missing)
+        asks = self._watch.missing or self._watch.will_download
+        self.found.setVisible(bool(self._watch.sentence) and not asks)
         if self._watch.missing:
             self.proposal.propose(
                 self._watch.sentence,
                 self.tr("Allow the download"),
                 lambda: self.state.set(ALLOW, True),
+            )
+        elif self._watch.will_download:
+            self.proposal.propose(
+                self._watch.sentence,
+                self.tr("Don't download"),
+                lambda: self.state.set(ALLOW, False),
             )
         else:
             self.proposal.hide()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from core.config.model import Model
@@ -34,12 +35,17 @@ _PIPELINES = {
 
 
 def detect(
-    path_or_hub_id: str, *, allow_download: bool = False, relative_to: Path | None = None
+    path_or_hub_id: str,
+    *,
+    allow_download: bool = False,
+    relative_to: Path | None = None,
+    tell: Callable[[int], None] = lambda size: None,
 ) -> BaseModelFile:
     """The base model at a path or of a Hugging Face name; no weights are loaded.
 
     relative_to: the folder against which a relative path resolves. A Hugging Face name
-    (`owner/name`) is looked up in the local cache; with allow_download it is fetched when missing.
+    (`owner/name`) is looked up in the local cache; with allow_download it is fetched when missing,
+    after `tell` was called with its size in bytes (0 where that is not known).
 
     Raises UserError with one of: `base_not_found`, `base_truncated`, `base_html`, `base_is_lora`,
     `base_other_family`, `base_pickle`, `base_incomplete`, `base_unreadable`,
@@ -62,13 +68,13 @@ def detect(
     if there:
         return detect_file(path)
     if hub.is_hub_id(text):
-        return _detect_hub(text, allow_download)
+        return _detect_hub(text, allow_download, tell)
     raise fail(
         "base_not_found", f"{path} does not exist; choose another base model.", file=str(path)
     )
 
 
-def _detect_hub(name: str, allow_download: bool) -> BaseModelFile:
+def _detect_hub(name: str, allow_download: bool, tell: Callable[[int], None]) -> BaseModelFile:
     folder = hub.cached_folder(name)
     if folder is not None:
         try:
@@ -82,7 +88,7 @@ def _detect_hub(name: str, allow_download: bool) -> BaseModelFile:
             f"{name} is neither a file here nor in the Hugging Face cache; switch on "
             '"Download if missing" or choose a file.',
         )
-    return detect_folder(hub.download(name))
+    return detect_folder(hub.download(name, tell))
 
 
 def detect_file(path: Path) -> BaseModelFile:

@@ -5,12 +5,16 @@ huggingface_hub is imported late: most users choose files.
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from core.errors import UserError, fail
+from core.errors import Stopped, UserError, fail
 from core.families.registry import families
+
+log = logging.getLogger(__name__)
 
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*\Z")
 
@@ -29,25 +33,29 @@ def cached_folder(name: str) -> Path | None:
     return Path(found).parent if isinstance(found, str) else None
 
 
-def download(name: str) -> Path:
+def download(name: str, tell: Callable[[int], None] = lambda size: None) -> Path:
     """Fetch the needed files of a model into the cache; gives its snapshot folder.
 
-    Only JSON, tokenizer texts and safetensors; half-precision weights where there are any.
-    Raises UserError `base_download_failed`, `base_not_found` or `base_pickle`.
+    Only JSON, tokenizer texts and safetensors; half-precision weights where there are any. tell:
+    called with the size of these in bytes before they are fetched, 0 where the hub does not say.
+    Raises UserError `base_download_failed`, `base_not_found`, `base_pickle` or `disk_full`.
     """
-    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub import HfApi, constants, snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
-        HfHubHTTPError,
         OfflineModeIsEnabled,
         RepositoryNotFoundError,
     )
 
     try:
-        listed = HfApi().model_info(name).siblings or []
-        files = needed_files(name, [sibling.rfilename for sibling in listed])
+        listed = HfApi().model_info(name, files_metadata=True).siblings or []
+        sizes = {sibling.rfilename: sibling.size or 0 for sibling in listed}
+        files = needed_files(name, list(sizes))
+        size = sum(sizes[file] for file in files)
+        _check_space(name, size, Path(constants.HF_HUB_CACHE))
+        tell(size)
         return Path(snapshot_download(name, allow_patterns=files))
-    except UserError:
+    except (UserError, Stopped):
         raise
     except GatedRepoError:
         raise fail(
@@ -63,21 +71,27 @@ def download(name: str) -> Path:
             f"{name} cannot be downloaded because HF_HUB_OFFLINE is set; unset it or choose a "
             "file.",
         ) from None
-    except (HfHubHTTPError, OSError) as error:
+    except Exception as error:
+        # Whatever HTTP client the hub uses raises exceptions of its own, without a common base.
+        log.info("the download of %s failed", name, exc_info=True)
         raise fail(
             "base_download_failed",
             f"{name} could not be downloaded; check the connection and the free disk space.",
-            detail=str(error).split("\n")[0],
+            detail=(str(error) or type(error).__name__).split("\n")[0][:300],
         ) from None
-    except Exception as error:
-        # The HTTP client's own exceptions (no connection, timeouts) share no base with the hub's.
-        if type(error).__module__.split(".")[0] not in ("httpx", "httpcore", "requests", "hf_xet"):
-            raise
+
+
+def _check_space(name: str, size: int, cache: Path) -> None:
+    folder = cache.absolute()
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if size > free:
         raise fail(
-            "base_download_failed",
-            f"{name} could not be downloaded; check the connection.",
-            detail=str(error).split("\n")[0],
-        ) from None
+            "disk_full",
+            f"{name} has {size / 1e9:.1f} GB, but {folder} has only {free / 1e9:.1f} GB free; make "
+            "room or choose a file.",
+        )
 
 
 def needed_files(name: str, files: Sequence[str]) -> list[str]:

@@ -189,7 +189,7 @@ def open_session(
     Raises UserError for everything that a user can mend, Stopped when asked to stop.
     """
     emit(protocol.Phase(name="loading", text="Looking at the base model"))
-    base = _find_base(job)
+    base = _find_base(job, emit)
     plan = _make_plan(job, base, emit, control)
     reading = Reading(job, base)
     compute = choose_compute(job)
@@ -293,8 +293,12 @@ def _silent(_event: object) -> None:
     """Where the events of all but the first of several processes go."""
 
 
-def _find_base(job: Job) -> BaseModelFile:
-    base = detect(job.model.base, allow_download=job.model.allow_download)
+def _find_base(job: Job, emit: Emit) -> BaseModelFile:
+    def tell(size: int) -> None:
+        known = f", {size / 1e9:.1f} GB" if size else ""
+        emit(protocol.Phase(name="loading", text=f"Downloading {job.model.base}{known}"))
+
+    base = detect(job.model.base, allow_download=job.model.allow_download, tell=tell)
     if job.model.family not in ("auto", base.family):
         raise fail(
             "base_other_family",

@@ -79,11 +79,18 @@ def base_model(tmp_path: Path) -> Path:
             "block_out_channels": [8, 16],
             "sample_size": 8,
             "cross_attention_dim": 16,
+            "norm_num_groups": 8,
         },
-        "vae/config.json": {"block_out_channels": [8, 8, 8, 8]},
+        "vae/config.json": {"block_out_channels": [8, 8, 8, 8], "norm_num_groups": 8},
         "text_encoder/config.json": {},
-        "scheduler/scheduler_config.json": {"prediction_type": "v_prediction"},
-        "tokenizer/tokenizer.json": {},
+        "scheduler/scheduler_config.json": {
+            "num_train_timesteps": 1000,
+            "beta_schedule": "scaled_linear",
+            "beta_start": 0.00085,
+            "beta_end": 0.012,
+            "prediction_type": "v_prediction",
+        },
+        "tokenizer/tokenizer.json": {"model": {"vocab": {"a": 0}}},
     }
     for name, data in files.items():
         path = folder / name

@@ -164,7 +164,13 @@ def test_a_model_that_is_not_here_offers_the_download(
     page.proposal.button.click()  # type: ignore[attr-defined]
     assert window.state.get("model.allow_download") is True
     settled(window)
-    assert page.proposal.isHidden()  # type: ignore[attr-defined]
+    assert "will be downloaded" in page.proposal.text.text()  # type: ignore[attr-defined]
+    page.proposal.button.click()  # type: ignore[attr-defined]
+    assert window.state.get("model.allow_download") is False
+    settled(window)
+    assert "not on this computer" in page.proposal.text.text()  # type: ignore[attr-defined]
+    page.proposal.button.click()  # type: ignore[attr-defined]
+    settled(window)
     assert window.plan_watch.problems()[0].code == "no_concepts"
 
 

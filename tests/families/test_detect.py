@@ -395,9 +395,9 @@ def test_a_missing_model_is_downloaded_when_allowed(tiny_folder, tmp_path, monke
     asked = {}
 
     class Api:
-        def model_info(self, name):
+        def model_info(self, name, files_metadata):
             names = [str(f.relative_to(tiny_folder)) for f in tiny_folder.rglob("*") if f.is_file()]
-            siblings = [type("S", (), {"rfilename": n})() for n in names]
+            siblings = [type("S", (), {"rfilename": n, "size": 10})() for n in names]
             return type("Info", (), {"siblings": siblings})()
 
     def snapshot(name, allow_patterns):
@@ -407,7 +407,10 @@ def test_a_missing_model_is_downloaded_when_allowed(tiny_folder, tmp_path, monke
     monkeypatch.setattr(hub, "cached_folder", lambda name: None)
     monkeypatch.setattr(huggingface_hub, "HfApi", Api)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
-    assert detect("someone/tiny", allow_download=True).path == tiny_folder
+    told = []
+    found = detect("someone/tiny", allow_download=True, tell=told.append)
+    assert found.path == tiny_folder
+    assert told == [10 * len(asked["someone/tiny"])]
     assert all(not n.endswith((".bin", ".ckpt")) for n in asked["someone/tiny"])
     assert "unet/diffusion_pytorch_model.safetensors" in asked["someone/tiny"]
 
@@ -417,6 +420,41 @@ def test_a_download_without_network_is_one_sentence(tmp_path, monkeypatch, no_ne
     code, sentence = refusal("someone/tiny", allow_download=True)
     assert code == "base_download_failed" and "someone/tiny" in sentence
     no_network.clear()
+
+
+@pytest.mark.parametrize("library", ["httpx", "httpx2", "requests", "unheard_of"])
+def test_a_failed_download_is_one_sentence_whatever_library_fails(library, monkeypatch):
+    import huggingface_hub
+
+    failure = type("ConnectError", (Exception,), {"__module__": f"{library}._exceptions"})
+
+    class Api:
+        def model_info(self, name, files_metadata):
+            raise failure("[Errno -3] Temporary failure in name resolution")
+
+    monkeypatch.setattr(hub, "cached_folder", lambda name: None)
+    monkeypatch.setattr(huggingface_hub, "HfApi", Api)
+    with pytest.raises(UserError, match=r"check the connection.*name resolution") as caught:
+        detect("someone/tiny", allow_download=True)
+    assert caught.value.problem.code == "base_download_failed"
+
+
+def test_a_model_larger_than_the_disk_is_refused_before_it_is_fetched(monkeypatch):
+    import huggingface_hub
+
+    stem = "diffusion_pytorch_model.safetensors"
+    names = ["model_index.json", f"unet/{stem}", f"vae/{stem}", "text_encoder/model.safetensors"]
+
+    class Api:
+        def model_info(self, name, files_metadata):
+            siblings = [type("S", (), {"rfilename": n, "size": 10**18})() for n in names]
+            return type("Info", (), {"siblings": siblings})()
+
+    monkeypatch.setattr(hub, "cached_folder", lambda name: None)
+    monkeypatch.setattr(huggingface_hub, "HfApi", Api)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *a, **k: pytest.fail())
+    code, sentence = refusal("someone/tiny", allow_download=True)
+    assert code == "disk_full" and "GB free" in sentence
 
 
 def test_detecting_needs_no_torch():
