@@ -182,6 +182,9 @@ class RunView:
             if self.state == "paused" and self._first_time and self._paused_at:
                 self._first_time += max(0.0, event.time - self._paused_at)
             self.state = "running"
+            if event.name == "training" and event.total:
+                # A resume may count other steps than before, and have none left to tell it.
+                self.step, self.total = max(self.step, event.done), event.total
         elif self.state != "paused":
             self.state = "starting"
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+from core.runs.events import after_resume
 from core.runs.folder import RunFolder, step_of
 from core.runs.lock import is_running
 from core.worker import protocol
@@ -87,17 +88,17 @@ def summarize(folder: Path) -> RunSummary | None:
 def progress(run: RunFolder) -> tuple[RunStatus, int, int]:
     """Status, last step and total steps of a run, from the tail of its events."""
     done: protocol.Done | None = None
-    step: protocol.Step | None = None
     events: list[Event] = []
+    reached, total = 0, 0
     for size in _TAILS:
         events, whole = _tail(run.events_file, size)
-        step = _last(events, protocol.Step)
-        if step is not None or whole:
+        events = after_resume(events)
+        reached, total = _steps_told(events)
+        if total or whole:
             break
     if events and isinstance(events[-1], protocol.Done):
         done = events[-1]
-    reached = max(step.step if step else 0, done.step if done else 0)
-    total = step.total if step else 0
+        reached = max(reached, done.step)
     if is_running(run):
         return "running", reached, total
     if done is not None:
@@ -107,8 +108,14 @@ def progress(run: RunFolder) -> tuple[RunStatus, int, int]:
     return "crashed", reached, total
 
 
-def _last(events: list[Event], kind: type[protocol.Step]) -> protocol.Step | None:
-    return next((event for event in reversed(events) if isinstance(event, kind)), None)
+def _steps_told(events: list[Event]) -> tuple[int, int]:
+    """Steps done and in all, as last told; a resume may have nothing left to do, and no step."""
+    for event in reversed(events):
+        if isinstance(event, protocol.Step):
+            return event.step, event.total
+        if isinstance(event, protocol.Phase) and event.name == "training" and event.total:
+            return event.done, event.total
+    return 0, 0
 
 
 def _tail(path: Path, size: int) -> tuple[list[Event], bool]:

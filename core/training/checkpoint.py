@@ -63,8 +63,9 @@ def require_folder(run: RunFolder) -> None:
     if not run.job_file.exists():
         raise fail(
             "run_folder_gone",
-            f"The run's folder {run.path} is gone: it was deleted or moved, or its disk was taken "
-            "away; the training has ended, and what was learned since its last checkpoint is lost.",
+            f"The run's folder {run.path} was deleted or moved, or its disk was taken away, so the "
+            "training has ended.",
+            hint="If it is somewhere else now, resume it there from its last checkpoint.",
             file=str(run.path),
         )
 

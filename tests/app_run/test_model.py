@@ -68,6 +68,16 @@ def test_what_a_resume_undid_is_gone(tmp_path: Path) -> None:
     assert straight.loss == view.loss and straight.pictures == view.pictures
 
 
+def test_a_resume_with_nothing_left_to_do_counts_its_own_steps() -> None:
+    view = RunView()
+    view.apply([protocol.Hello(pid=1)])
+    view.apply([protocol.Step(step=n, total=16, epoch=0, loss=0.5) for n in range(1, 17)])
+    training = protocol.Phase(name="training", done=8, total=8)
+    done = protocol.Done(status="finished", step=8)
+    view.apply([protocol.Hello(pid=2, resumed_from="step-000008"), training, done])
+    assert (view.step, view.total, view.state) == (8, 8, "finished")
+
+
 def test_a_new_beginning_forgets_everything(tmp_path: Path) -> None:
     view = RunView()
     view.apply(events(RunFolder(tmp_path), until=120, pictures=False))

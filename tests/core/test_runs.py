@@ -462,6 +462,16 @@ def test_status_is_read_from_the_last_events(run: RunFolder) -> None:
     held.release()
 
 
+def test_a_resume_that_had_nothing_left_to_do_counts_its_own_steps(run: RunFolder) -> None:
+    write_events(run, hello(), *[step(n, 16) for n in range(1, 17)])
+    training = protocol.Phase(name="training", done=8, total=8)
+    done = protocol.Done(status="finished", step=8)
+    write_events(run, hello("step-000008"), training, done)
+    found = summarize(run.path)
+    assert found is not None
+    assert (found.status, found.step, found.total) == ("finished", 8, 8)
+
+
 def test_status_of_a_long_run_with_a_long_silence(run: RunFolder) -> None:
     write_events(run, hello(), *(step(n) for n in range(1, 2000)))
     write_events(run, *(protocol.Heartbeat() for _ in range(500)))
