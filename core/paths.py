@@ -61,6 +61,15 @@ def foreign_system(text: str, windows: bool = os.name == "nt") -> str:
     return "Windows" if re.match(pattern, written) else ""
 
 
+def is_too_long(text: str) -> bool:
+    """Whether no file system takes a path, for its length or that of a name in it."""
+    parts = re.split(r"[\\/]" if os.name == "nt" else "/", text)
+    if os.name == "nt":  # units of UTF-16
+        return len(text) > 32_000 or any(len(part) > 255 for part in parts)
+    sizes = [len(part.encode("utf-8", "surrogatepass")) for part in parts]
+    return sum(sizes) + len(sizes) > 4096 or any(size > 255 for size in sizes)
+
+
 def console_python() -> str:
     """The interpreter for processes of ours: never pythonw.exe, whose streams lead nowhere."""
     python = Path(sys.executable)

@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 failed, 2 bad settings or arguments, 130 stopped.
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import sys
@@ -14,8 +15,9 @@ from typing import Annotated, Any
 
 import typer
 
+from core import files
 from core.cli.caption_options import with_caption_options
-from core.errors import UserError
+from core.errors import Problem, UserError
 
 DONE, FAILED, BAD_SETTINGS, STOPPED = 0, 1, 2, 130
 
@@ -74,11 +76,26 @@ def command(function: Callable[..., int | None]) -> Callable[..., None]:
         except UserError as error:
             print_problems(error.problems)
             code = BAD_SETTINGS
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            print_problems([_refused_by_system(error)])
+            code = FAILED
         except KeyboardInterrupt:
             code = STOPPED
         raise typer.Exit(code)
 
     return run
+
+
+def _refused_by_system(error: OSError) -> Problem:
+    """What to tell of a file or folder that the system would not touch."""
+    named = error.filename2 or error.filename
+    if error.errno == errno.ENAMETOOLONG:
+        title = "The path is too long for this system; shorten it."
+    else:
+        title = f"{named or 'A file'} cannot be used: {files.reason(error)}."
+    return Problem(code="system_refused", title=title, file=str(named or ""))
 
 
 def _version(wanted: bool) -> None:

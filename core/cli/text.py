@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
@@ -37,6 +38,8 @@ class _Console(Console):
                 yield Segment(printable(segment.text), segment.style)
 
 
+# The longest path that Linux takes has 4096 bytes.
+_ENDLESS = re.compile(r"\S{4100,}")
 _STYLES = {"error": "bold red", "warning": "yellow"}
 
 
@@ -69,8 +72,8 @@ def problem_text(problem: Problem) -> Text:
     place = f" [{problem.setting}]" if problem.setting else ""
     shown = replace(
         problem,
-        title=printable(problem.title, one_line=True),
-        hint=printable(problem.hint, one_line=True),
+        title=_cut(printable(problem.title, one_line=True)),
+        hint=_cut(printable(problem.hint, one_line=True)),
         detail=printable(problem.detail),
     )
     return Text.assemble(
@@ -78,6 +81,11 @@ def problem_text(problem: Problem) -> Text:
         shown.sentence(),
         (printable(place), "dim"),
     )
+
+
+def _cut(text: str) -> str:
+    """A sentence without the middle of names that no screen holds."""
+    return _ENDLESS.sub(lambda found: f"{found[0][:200]}...{found[0][-50:]}", text)
 
 
 def print_problems(problems: Iterable[Problem]) -> None:

@@ -22,6 +22,7 @@ from core.reading import Unreadable, parse_json
 from core.words import tr
 
 FORMAT_VERSION = 1
+MOST_ITEMS = 1000  # concepts or sample prompts: more make the window and the disk unusable
 
 
 class Job(Settings):
@@ -37,7 +38,7 @@ class Job(Settings):
         max_length=100,
     )
     model: Model = Field(default_factory=Model)
-    concepts: list[Concept] = Field(default_factory=list)
+    concepts: list[Concept] = Field(default_factory=list, max_length=MOST_ITEMS)
     lora: Lora = Field(default_factory=Lora)
     training: Training = Field(default_factory=Training)
     sampling: Sampling = Field(default_factory=Sampling)

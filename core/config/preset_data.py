@@ -19,6 +19,7 @@ from core.config.fields import SettingInfo
 from core.config.job import (
     BY_PATH,
     FORMAT_VERSION,
+    MOST_ITEMS,
     Job,
     defaults,
     info_of,
@@ -130,7 +131,13 @@ def _overlay_items(
 ) -> tuple[list[Data], Data]:
     items: list[Data] = []
     unknown: Data = {}
-    for position, entry in enumerate(raw):
+    if len(raw) > MOST_ITEMS:
+        title = (
+            f"{path} has {len(raw)} entries, but at most {MOST_ITEMS} are possible; remove the "
+            "others."
+        )
+        problems.append(Problem(code="too_many_items", title=title, setting=path))
+    for position, entry in enumerate(raw[:MOST_ITEMS]):
         if not isinstance(entry, Mapping):
             wants = "a group of settings in braces"
             problem = _wrong_shape(f"{path}.{position}", wants, entry)

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from core.config.fields import SettingInfo
 from core.errors import Problem, shortened
-from core.paths import foreign_system
+from core.paths import foreign_system, is_too_long
 
 if TYPE_CHECKING:
     from core.config.concepts import Concept
@@ -36,6 +36,13 @@ def path_problems(job: Job, settings: tuple[SettingInfo, ...]) -> Iterator[Probl
                     code="path_has_nul",
                     title=f"{info.title} ({path}) holds a NUL character, which no file name can; "
                     "write the path again.",
+                    setting=path,
+                )
+            elif isinstance(value, str) and is_too_long(value):
+                yield Problem(
+                    code="path_too_long",
+                    title=f"{info.title} ({path}) is {shortened(value)}, longer than any path can "
+                    "be; choose it again.",
                     setting=path,
                 )
             elif isinstance(value, str) and (system := foreign_system(value)):

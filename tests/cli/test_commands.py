@@ -384,3 +384,15 @@ def test_wrong_arguments_are_not_shown_as_commands_either(capsys: Out) -> None:
         assert call(*arguments) == 2
         out, err = capsys.readouterr()
         assert not controls(out + err) - allowed, arguments
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows says so in other ways")
+@pytest.mark.parametrize(
+    "arguments", [("undo",), ("runs", "list", "--runs"), ("tags",), ("lora", "info"), ("check",)]
+)
+def test_paths_without_end_are_one_short_sentence(arguments: tuple[str, ...], capsys: Out) -> None:
+    for name in ("x" * 256, "x" * 100_000):
+        assert call(*arguments, name) in (1, 2)
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err and len(out + err) < 1500
+        assert err.startswith("error: ")

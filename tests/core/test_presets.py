@@ -481,3 +481,21 @@ def test_a_damaged_preset_does_not_hide_the_others() -> None:
     (user_presets_dir() / "bad.json").write_text("{", encoding="utf-8")
     names = [info.name for info in presets.list_presets() if not info.builtin]
     assert names == ["bad", "good"]
+
+
+def test_concepts_beyond_any_use_are_refused_without_building_them(tmp_path: Path) -> None:
+    path = tmp_path / "many.json"
+    path.write_text(json.dumps({"limner": 1, "concepts": [{"path": "a"}] * 1001}))
+    loaded = load_preset(path)
+    assert [(p.code, p.setting) for p in loaded.problems] == [("too_many_items", "concepts")]
+    assert len(loaded.data["concepts"]) == 1000
+    _, problems = validate({**loaded.data, "concepts": [{"path": "a"}] * 1001})
+    assert [p.setting for p in problems] == ["concepts"] and len(problems[0].title) < 300
+
+
+@pytest.mark.parametrize("depth", [70, 900, 100_000])
+def test_a_preset_nested_deeply_is_one_sentence(tmp_path: Path, depth: int) -> None:
+    path = tmp_path / "deep.json"
+    path.write_text('{"limner": 1, "new": ' + "[" * depth + "]" * depth + "}")
+    with pytest.raises(UserError, match="nested too deeply"):
+        load_preset(path)

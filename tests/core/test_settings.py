@@ -258,3 +258,11 @@ def test_paths_of_another_system_are_refused_as_they_were_written(path, tmp_path
     _, problems = validate(data)
     assert [(p.code, p.setting) for p in problems] == [("path_foreign", path)]
     assert "a path of Windows" in problems[0].title
+
+
+@pytest.mark.parametrize("path", ["model.base", "model.output", "concepts.0.path"])
+@pytest.mark.parametrize("written", ["/" + "x" * 100_000, "/" + "x" * 256, "a/" * 17_000])
+def test_paths_that_no_disk_takes_are_named_and_not_printed_whole(path, written) -> None:
+    _, problems = validate(set_path(valid(), path, f"{written}.safetensors"))
+    assert [(p.code, p.setting) for p in problems] == [("path_too_long", path)]
+    assert len(problems[0].title) < 250
