@@ -197,9 +197,29 @@ def schedule_of(settings: Model, base: BaseModelFile) -> tuple[PredictionType, b
     return prediction, zero_snr
 
 
-def contradiction(settings: Model, base: BaseModelFile) -> Problem | None:
-    """A warning where the settings say something else of a model's predictions than it does
-    itself; None where they agree, follow it, or the model does not tell."""
+def contradictions(settings: Model, base: BaseModelFile) -> list[Problem]:
+    """Warnings where the settings say something else of a model's predictions and its noise than
+    it does itself; none where they agree, follow it, or the model does not tell."""
+    found = [_other_prediction(settings, base), _other_terminal(settings, base)]
+    return [problem for problem in found if problem is not None]
+
+
+def _other_terminal(settings: Model, base: BaseModelFile) -> Problem | None:
+    asked, own = settings.zero_terminal_snr, base.zero_terminal_snr
+    if asked == "auto" or (asked == "on") == own:
+        return None
+    told = "was made with it" if own else "does not say that it was made with it"
+    return Problem(
+        code="zero_snr_contradicts_model",
+        severity="warning",
+        title=f"Zero terminal SNR is switched {asked}, but {base.path.name} {told}.",
+        hint="With the wrong one, pictures come out too bright or too dark. Automatic follows the "
+        "model.",
+        setting="model.zero_terminal_snr",
+    )
+
+
+def _other_prediction(settings: Model, base: BaseModelFile) -> Problem | None:
     asked = settings.prediction_type
     if asked in ("auto", base.prediction_type) or base.known_by == "family":
         return None

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from core.config.job import Job
 from core.config.rules import further_resolutions
+from core.config.unused import unused_problems
 from core.data.duplicates import DuplicateGroup, Duplicates, Member
 from core.data.plan import NAMED_AT_MOST, concept_name
 from core.data.statistics import Statistics
@@ -15,6 +16,7 @@ from core.data.tokens import CHUNK
 from core.data.types import Item, Plan
 from core.errors import Problem
 from core.families.base import BaseModelFile
+from core.families.detect import contradictions
 from core.hardware import cpu_calculates_in
 from core.runs.estimates import LastDevice
 from core.runs.memory import MemoryNeed, gpu_driver_here
@@ -31,11 +33,12 @@ def fitting_problems(job: Job, base: BaseModelFile | None, plan: Plan | None) ->
 
     Cheap enough to be asked after each edit.
     """
-    problems = [*_precision_problems(job), *output_problems(job, base)]
+    problems = [*_precision_problems(job), *output_problems(job, base), *unused_problems(job)]
     if plan is not None:
         problems += _warmup_problems(job, plan)
     if base is not None:
         problems += _resolution_problems(job, base)
+        problems += contradictions(job.model, base)
     return problems
 
 

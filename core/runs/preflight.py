@@ -22,7 +22,7 @@ from core.data.types import ConceptSummary, Item, Plan
 from core.errors import Problem, UserError, fail
 from core.families.base import BaseModelFile
 from core.families.configs import read_json
-from core.families.detect import contradiction, detect, schedule_of, vae_files
+from core.families.detect import detect, schedule_of, vae_files
 from core.families.hub import is_hub_id
 from core.families.layers import BYTES, EncodedShape, encoded_shape, layers_of, lora_weights
 from core.families.registry import family
@@ -271,8 +271,6 @@ def _look_at_settings(job: Job, base: BaseModelFile, problems: list[Problem]) ->
             look()
         except UserError as error:
             problems += error.problems
-    if doubt := contradiction(job.model, base):
-        problems.append(doubt)
 
 
 def _look_at_vae(job: Job) -> None:

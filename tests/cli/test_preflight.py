@@ -420,3 +420,37 @@ def test_only_our_own_words_about_damaged_pictures_are_shown(tmp_path: Path, lim
     done = limner("check", str(folder))
     assert done.returncode == 0 and "cut.tif cannot be used" in done.stderr
     assert "PIL" not in done.stderr and "UserWarning" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("model", "setting", "words"),
+    [
+        ({"prediction_type": "epsilon"}, "model.prediction_type", "predicts v-prediction"),
+        (
+            {"prediction_type": "v_prediction", "zero_terminal_snr": "off"},
+            "model.zero_terminal_snr",
+            "was made with it",
+        ),
+        ({"prediction_type": "v_prediction"}, None, ""),
+        ({}, None, ""),
+    ],
+)
+def test_settings_that_contradict_the_model_are_told_in_footer_and_check(
+    tmp_path: Path, model: dict[str, str], setting: str | None, words: str
+) -> None:
+    from core.config.job import Job
+    from core.families.base import BaseModelFile
+    from core.runs.findings import fitting_problems
+
+    base = BaseModelFile(
+        path=tmp_path / "noob.safetensors",
+        family="sd15",
+        layout="single_file",
+        prediction_type="v_prediction",
+        zero_terminal_snr=True,
+        default_resolution=512,
+        bucket_step=8,
+    )
+    problems = fitting_problems(Job.model_validate({"model": model}), base, None)
+    assert [p.setting for p in problems] == ([setting] if setting else [])
+    assert all(words in p.title for p in problems)
