@@ -173,6 +173,8 @@ class TrainingThread(QThread):
             self._wake.clear()
         self._send_commands(self._run)
         if self._quit:
+            if self._process is not None:
+                self._process.stop_listening()
             return
         self._deliver(ended=True)
         if self._done is None:

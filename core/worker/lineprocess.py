@@ -24,6 +24,10 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 Event = TypeVar("Event")
 
+# Events read ahead of whoever takes them; further ones wait in the pipe.
+MOST_WAITING = 2000
+_LOOK_SECONDS = 0.2
+
 
 def worker_environment() -> dict[str, str]:
     """The environment of a worker: this one, UTF-8, and this very copy of Limner importable."""
@@ -53,7 +57,8 @@ class LineProcess(Generic[Event]):
         self.ended = False
         self.last_heard = time.monotonic()
         self._decode = decode
-        self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._events: queue.Queue[Event | None] = queue.Queue(MOST_WAITING)
+        self._deaf = threading.Event()
         self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._stderr: deque[str] = deque(maxlen=50)
         self._process = subprocess.Popen(
@@ -88,6 +93,15 @@ class LineProcess(Generic[Event]):
         if event is None:
             self.ended = True
         return event
+
+    @property
+    def waiting(self) -> int:
+        """How many events were read and not taken yet, at most MOST_WAITING."""
+        return self._events.qsize()
+
+    def stop_listening(self) -> None:
+        """Nobody will call `get` again; what it says from now on is read and dropped."""
+        self._deaf.set()
 
     def send_line(self, line: bytes) -> None:
         """Send a line, its end included; returns at once, also when the process hangs."""
@@ -143,11 +157,20 @@ class LineProcess(Generic[Event]):
                         self.garbage += 1
                     else:
                         self.last_heard = time.monotonic()
-                        self._events.put(event)
-        self._events.put(None)
+                        self._keep(event)
+        self._keep(None)
         # Nothing is left to say to a process whose end of the pipe is closed.
         self._outbox.put(None)
         self._close(stream)
+
+    def _keep(self, event: Event | None) -> None:
+        """Queue an event, waiting for room: a flood must not fill the memory."""
+        while not self._deaf.is_set():
+            try:
+                self._events.put(event, timeout=_LOOK_SECONDS)
+                return
+            except queue.Full:
+                continue
 
     def _read_stderr(self, stream: IO[bytes]) -> None:
         splitter = LineSplitter()
