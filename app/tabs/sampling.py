@@ -12,8 +12,9 @@ from app.icons import icon
 from app.state import SettingsState, new_item
 from app.tabs.settings_page import SettingsPage
 from app.widgets.cards import Card, CardList
-from app.widgets.labels import Note
+from app.widgets.labels import Elided, Note
 from core.config.job import BY_PATH
+from core.config.trigger_words import fill, triggers_of
 
 LIST = "sampling.prompts"
 HEAD = (f"{LIST}[].enabled", f"{LIST}[].prompt", f"{LIST}[].seed")
@@ -39,10 +40,13 @@ class PromptCard(Card):
         self.editors["seed"].setFixedWidth(theme.em(10))
         seed = QLabel(schema(BY_PATH[HEAD[2]].title))
         theme.set_role(seed, "muted")
+        self.resolved = Elided()
+        theme.set_role(self.resolved, "muted")
         self.problem = Note()
         middle = QVBoxLayout()
         middle.setSpacing(theme.unit(0.5))
         middle.addWidget(self.editors["prompt"])
+        middle.addWidget(self.resolved)
         middle.addWidget(self.problem)
         for editor in (self.editors["enabled"], seed):
             editor.setMinimumHeight(self.editors["seed"].sizeHint().height())
@@ -51,6 +55,7 @@ class PromptCard(Card):
         self.head.addWidget(seed, 0, top)
         self.head.addWidget(self.editors["seed"], 0, top)
         state.problemsChanged.connect(self._show_problem)
+        state.changed.connect(self._changed)
         self.refresh()
 
     def path(self, name: str) -> str:
@@ -60,7 +65,24 @@ class PromptCard(Card):
     def refresh(self) -> None:
         for name, editor in self.editors.items():
             editor.set_value(self.state.get(self.path(name)))  # type: ignore[attr-defined]
+        self._show_resolved()
         self._show_problem()
+
+    def _changed(self, path: str) -> None:
+        if path.startswith("concepts") or path == self.path("prompt"):
+            self._show_resolved()
+
+    def _show_resolved(self) -> None:
+        """What is really drawn, where the prompt asks for trigger words."""
+        prompts = self.state.get(LIST)
+        if self.index >= len(prompts):
+            return
+        prompt = str(prompts[self.index]["prompt"])
+        asks = "{trigger" in prompt
+        self.resolved.setVisible(asks)
+        if asks:
+            text = fill(prompt, triggers_of(self.state.get("concepts"))).text
+            self.resolved.set_text(self.tr("Drawn as: %1").replace("%1", text))
 
     def make_body(self) -> QWidget:
         form = Form(self.state, [Section("", DETAILS)], f"{LIST}.{self.index}")

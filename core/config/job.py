@@ -13,7 +13,7 @@ from core.config.fields import SettingInfo, Settings, setting, walk
 from core.config.lora import Lora
 from core.config.model import Model
 from core.config.numbers import Ambiguous, NotANumber, is_marked, parse_number
-from core.config.rules import concept_problems, path_problems
+from core.config.rules import concept_problems, path_problems, trigger_problems
 from core.config.sampling import Sampling
 from core.config.training import Checkpoints, Training
 from core.errors import Problem, UserError, shortened
@@ -278,4 +278,5 @@ def _cross_field_problems(job: Job) -> Iterator[Problem]:
             setting="model.base",
         )
     yield from concept_problems(job)
+    yield from trigger_problems(job)
     yield from path_problems(job, SETTINGS)

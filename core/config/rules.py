@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from core.config.fields import SettingInfo
+from core.config.trigger_words import fill, name_of, proposed_word, triggers_of
 from core.errors import Problem, shortened
 from core.paths import foreign_system, is_too_long
 
@@ -103,6 +104,40 @@ def concept_problems(job: Job) -> Iterator[Problem]:
         yield from _one_concept(concept, index)
     yield from _resolutions(job)
     yield from _bucket_sides(job)
+
+
+def trigger_problems(job: Job) -> Iterator[Problem]:
+    """Sample prompts that ask for a trigger word which no learned concept has."""
+    if job.sampling.every_unit == "never":
+        return
+    concepts = [concept.model_dump() for concept in job.concepts]
+    triggers = triggers_of(concepts)
+    learned = [n for n, c in enumerate(job.concepts) if c.enabled and c.kind == "train"]
+    for number, spec in enumerate(job.sampling.prompts):
+        empty = fill(spec.prompt, triggers).empty if spec.enabled else ()
+        if not empty or not learned:
+            continue
+        names = {name_of(concepts[index]).casefold() for index in learned}
+        asked = next((e[9:-1].strip() for e in empty if e.startswith("{trigger:")), "")
+        if asked and asked.casefold() not in names:
+            yield Problem(
+                code="trigger_unknown",
+                severity="warning",
+                title=f"A sample prompt asks for the trigger word of {asked}, but no concept to be "
+                "learned has that name; correct the name.",
+                setting=f"sampling.prompts.{number}.prompt",
+            )
+            continue
+        index = next((n for n in learned if name_of(concepts[n]) == asked), learned[0])
+        word = proposed_word(name_of(concepts[index]))
+        yield Problem(
+            code="trigger_empty",
+            severity="warning",
+            title="The sample prompts ask for the trigger word, but none is set, so the previews "
+            f"never name what is learned; give the concept one, such as {word}.",
+            setting=f"concepts.{index}.prompt.trigger",
+        )
+        return
 
 
 def _one_concept(concept: Concept, index: int) -> Iterator[Problem]:

@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from core.config.concepts import Kind
 from core.config.job import Job
+from core.config.trigger_words import phrase_of, triggers_of
 from core.data.batches import locate
 from core.data.types import Plan
 from core.families.base import BaseModelFile, FamilyInfo, PredictionType
@@ -73,8 +74,7 @@ def lora_metadata(
         "modelspec.date": made.strftime("%Y-%m-%dT%H:%M:%S"),
         "modelspec.prediction_type": "v" if prediction == "v_prediction" else "epsilon",
     }
-    triggers = [c.prompt.trigger.strip() for c in job.concepts if c.enabled and c.kind == "train"]
-    phrase = ", ".join(dict.fromkeys(t for t in triggers if t))
+    phrase = phrase_of(triggers_of(concept.model_dump() for concept in job.concepts))
     if phrase:
         spec["modelspec.trigger_phrase"] = phrase
     kohya = {

@@ -35,7 +35,10 @@ class GenSpec(Settings):
     prompt: str = setting(
         "",
         title=tr("Prompt"),
-        help=tr("What to draw. {trigger} stands for the concepts' trigger words."),
+        help=tr(
+            "What to draw. {trigger} stands for the trigger words of the learned concepts, "
+            "{trigger:robot} for that of the concept called robot."
+        ),
         level="basic",
         kind="prompt",
     )

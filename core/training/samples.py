@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from pathlib import Path
 
 from core import files
 from core.config.job import Job
+from core.config.trigger_words import fill, triggers_of
 from core.errors import Problem, UserError
 from core.families.base import ROLES
 from core.hardware import free_memory, is_out_of_memory
@@ -22,21 +22,15 @@ from core.worker import protocol
 
 def prompts_to_draw(job: Job) -> list[tuple[int, GenSpec]]:
     """The switched-on sample prompts with their number in the list, `{trigger}` filled in."""
-    triggers = [c.prompt.trigger.strip() for c in job.concepts if c.enabled]
-    phrase = ", ".join(dict.fromkeys(t for t in triggers if t))
+    triggers = triggers_of(concept.model_dump() for concept in job.concepts)
     chosen = []
     for index, spec in enumerate(job.sampling.prompts):
-        prompt = _fill(spec.prompt, phrase)
-        if spec.enabled and prompt.strip():
-            chosen.append((index, spec.model_copy(update={"prompt": prompt})))
+        update = {
+            name: fill(str(getattr(spec, name)), triggers).text for name in ("prompt", "negative")
+        }
+        if spec.enabled and update["prompt"].strip():
+            chosen.append((index, spec.model_copy(update=update)))
     return chosen
-
-
-def _fill(prompt: str, phrase: str) -> str:
-    if not phrase:
-        # Without trigger words the place for them goes, with the comma or space after it.
-        prompt = re.sub(r"\{trigger\}(\s*,)?\s*", "", prompt)
-    return prompt.replace("{trigger}", phrase)
 
 
 def draw_samples(session: Session) -> None:
