@@ -36,8 +36,6 @@ class Commands(QObject):
         self.orders = Orders(viewer)
         self.slides = Slideshow(viewer)
         self.focus = FocusPicker(viewer)
-        self._wants_editor = False
-        viewer.facts.found.connect(self._open_editor_later)
         self._table = self._commands()
 
     def _commands(self) -> dict[str, Callable[[], object]]:
@@ -258,21 +256,12 @@ class Commands(QObject):
         entry = v.album.current
         if entry is None:
             return
-        facts = v.facts.get(entry.path)
-        if facts is None:
-            # Read first; the editor opens when the text is there.
-            self._wants_editor = True
-            v.facts.ask(entry.path)
+        if v.editor.isVisible() and v.editor.path == entry.path:
+            v.editor.text.setFocus()
             return
-        self._wants_editor = False
-        draft = v.judge.unwritten.get(entry.path)
-        v.editor.open(entry.path, facts.caption or "", facts.caption_problem, draft)
-
-    def _open_editor_later(self, facts: object) -> None:
-        v = self._v
-        entry = v.album.current
-        if self._wants_editor and entry is not None and v.facts.get(entry.path) is not None:
-            self._edit_caption()
+        # Read here and now: what is typed next belongs into the editor, not to the commands.
+        text, problem = v.facts.caption_now(entry.path)
+        v.editor.open(entry.path, text, problem, v.judge.unwritten.get(entry.path))
 
     def left_editor(self, steps: int) -> None:
         """The editor closed, or goes on with another picture."""

@@ -77,17 +77,24 @@ def read_facts(path: str, training: Training, count: Callable[[list[str]], int |
     mask = mask_beside(picture)
     if mask is not None:
         facts = replace(facts, mask=str(mask))
-    beside = caption_path(picture)
-    if beside is None:
-        return facts
-    try:
-        text = read_text(beside)
-    except FileNotFoundError:
-        return facts
-    except CaptionError as error:
-        return replace(facts, caption="", caption_problem=f"{beside.name}: {error}")
+    text, problem = read_caption(path)
+    if text is None or problem:
+        return replace(facts, caption=text, caption_problem=problem)
     lines = [with_trigger(line, training.trigger) for line in caption_lines(text)]
     return replace(facts, caption=text, tokens=count(lines) if lines else 0)
+
+
+def read_caption(path: str) -> tuple[str | None, str]:
+    """A picture's caption, None without one, and why it cannot be read, "" when it can."""
+    beside = caption_path(Path(path))
+    if beside is None:
+        return None, ""
+    try:
+        return read_text(beside), ""
+    except FileNotFoundError:
+        return None, ""
+    except CaptionError as error:
+        return "", f"{beside.name}: {error}"
 
 
 def _pixels(picture: Path) -> tuple[int, int] | None:
@@ -135,6 +142,14 @@ class FactReader(QObject):
         if known is None or text is None:
             return known
         return replace(known, caption=text or None, tokens=None if text else 0)
+
+    def caption_now(self, path: str) -> tuple[str, str]:
+        """The caption, "" without one, as it is being written or as the file has it, and why it
+        cannot be read. Reads one small file, without waiting for the facts."""
+        if path in self._taken:
+            return self._taken[path], ""
+        text, problem = read_caption(path)
+        return text or "", problem
 
     def ask(self, path: str, slot: int = 0) -> None:
         """Read the facts of a picture; a later question for the same slot replaces this one."""

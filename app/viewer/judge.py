@@ -17,6 +17,7 @@ from app.viewer.source import Entry, Listing, Source, entries_of
 from app.viewer.worker import FileWorker, Outcome
 from core.culling.history import Done, History
 from core.culling.notes import Mark
+from core.culling.units import same_folder
 from core.data.captions import caption_path
 
 
@@ -118,8 +119,16 @@ class Judge(QObject):
         self._run("delete", list(entries), words, lambda h, paths: h.trash_rejected(paths))
 
     def take_kept(self, entries: Sequence[Entry], target: Path, move: bool) -> None:
-        """Copy or move kept pictures to a folder in one undoable step."""
+        """Copy or move kept pictures to a folder in one undoable step.
+
+        Those that lie in it already stay as they are, and are not counted.
+        """
         if not entries or (move and self._refused()):
+            return
+        entries = [entry for entry in entries if not same_folder(Path(entry.folder), target)]
+        if not entries:
+            words = self.tr("The kept pictures are already in {0}; nothing was copied or moved.")
+            self._notice.say(words.format(target))
             return
         number = len(entries)
         if move:

@@ -128,7 +128,11 @@ class Navigator(QObject):
         self._moved_at = time.monotonic()
         current = self._album.current
         active = self._panes.active
-        if self.slots[active] is not current:
+        if current is not None and current in self.slots and self.slots[active] is not current:
+            if self._replace_gone(active):
+                return  # it moved on to a picture of its own
+            self._panes.activate(self.slots.index(current))
+        elif self.slots[active] is not current:
             self.slots[active] = current
             self._panes.reset_view()
         self._fill_gaps()
@@ -142,11 +146,21 @@ class Navigator(QObject):
             gone = entry is None or entry.path not in self._album.known
             if index == self._panes.active or not gone:
                 continue
-            shown = {id(e) for e in self.slots if e is not None}
-            start = max(0, self._album.position)
-            order = [*range(start + 1, len(self._album)), *range(start - 1, -1, -1)]
-            free = (self._album.at(p) for p in order if id(self._album.at(p)) not in shown)
-            self.slots[index] = next(free, None)
+            self.slots[index] = self._free()
+
+    def _free(self) -> Entry | None:
+        """The next picture, else the one before, that no pane shows."""
+        shown = {id(e) for e in self.slots if e is not None}
+        start = max(0, self._album.position)
+        order = [*range(start + 1, len(self._album)), *range(start - 1, -1, -1)]
+        free = (self._album.at(p) for p in order if id(self._album.at(p)) not in shown)
+        return next(free, None)
+
+    def _replace_gone(self, active: int) -> bool:
+        """Go to a picture that no pane shows if the active pane's has gone; False without one."""
+        left = self.slots[active]
+        free = self._free() if left is None or left.path not in self._album.known else None
+        return free is not None and self._album.go_to(free)
 
     # --- pictures ------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from core.culling.execute import problem_of
 from core.culling.notes import Raw, raw_notes
 from core.culling.places import Places, is_removal
 from core.culling.steps import Refused, Step, identity_of
-from core.culling.units import Unit, ending_of, free_stem, units_of
+from core.culling.units import Unit, ending_of, free_stem, same_folder, units_of
 from core.culling.work import NoteChange, Work, respell
 from core.data.textfile import CaptionError, says
 from core.errors import Problem
@@ -203,7 +203,7 @@ def _plan_transfer(pictures: Iterable[Path], target: Path, tag: str, places: Pla
     plan, taken = Plan(), set[str]()
     volume = trash.volume_of(target)
     for unit in units_of(list(pictures)):
-        if unit.folder == target:
+        if same_folder(unit.folder, target):
             continue
 
         def make(unit: Unit = unit) -> Work:

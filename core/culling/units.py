@@ -197,3 +197,8 @@ def name_problem(stem: str) -> str:
     if len(os.fsencode(stem)) > 200:
         return "is too long"
     return ""
+
+
+def same_folder(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one folder, also through links; one need not exist."""
+    return os.path.normcase(os.path.realpath(one)) == os.path.normcase(os.path.realpath(other))

@@ -484,3 +484,44 @@ def test_closing_waits_for_changes_under_way(
     gate.set()
     qtbot.waitUntil(lambda: closed == [True], timeout=20000)
     assert not (pictures / "pic 1.png").exists()
+
+
+def test_moving_kept_pictures_into_their_own_folder_says_that_nothing_moved(
+    viewer: Viewer, pictures: Path, idle: Wait, monkeypatch: Any, tmp_path: Path
+):
+    link = tmp_path / "link"
+    try:
+        link.symlink_to(pictures, target_is_directory=True)
+    except OSError:  # Windows lets only some users make links
+        link = pictures
+    press(viewer, K.Key_K, K.Key_K)
+    idle(viewer)
+    before = sorted(p.name for p in pictures.iterdir())
+    for folder in (pictures, link):
+        answer = type("Chosen", (Answered,), {"choice": "move", "folder": folder})
+        monkeypatch.setattr(commands, "KeptDialog", answer)
+        viewer.commands.run("take_kept")
+        idle(viewer)
+        assert "nothing was copied or moved" in viewer.notice.text
+        assert len(viewer.album) == 12
+        assert sorted(p.name for p in pictures.iterdir()) == before
+
+
+def test_what_is_typed_right_after_the_key_of_the_editor_goes_into_the_caption(
+    viewer: Viewer, pictures: Path, idle: Wait, qtbot: Any
+):
+    """`k` and `x` would keep and reject pictures if they reached the commands."""
+    viewer.facts.forget(str(pictures / "pic 1.png"))
+    press(viewer, K.Key_E, text="e")
+    assert viewer.editor.isVisible() and viewer.editor.path == str(pictures / "pic 1.png")
+    assert viewer.focusWidget() is viewer.editor.text
+    qtbot.keyClicks(viewer.focusWidget(), "kux")
+    qtbot.keyClick(viewer.editor.text, K.Key_PageDown, CONTROL)
+    # The next picture's text is there at once too.
+    assert viewer.editor.path == str(pictures / "pic 2.png")
+    qtbot.keyClicks(viewer.focusWidget(), ", kept")
+    qtbot.keyClick(viewer.editor.text, K.Key_Return, CONTROL)
+    idle(viewer)
+    assert (pictures / "pic 1.txt").read_text(encoding="utf-8") == "kux"
+    assert (pictures / "pic 2.txt").read_text(encoding="utf-8") == "thing 2, kept"
+    assert not any(note.mark for note in read_notes(pictures).values())

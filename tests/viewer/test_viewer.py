@@ -235,6 +235,29 @@ def test_in_compare_the_active_picture_is_deleted(
     assert shown[0] == "pic 1.png" and shown[1] == "pic 3.png"
 
 
+@pytest.mark.parametrize("active", [0, 1, 2, 3])
+def test_in_compare_no_picture_is_ever_in_two_panes(viewer: Viewer, idle: Wait, active: int):
+    press(viewer, K.Key_C, K.Key_C)
+    press(viewer, *[K.Key_Tab] * active)
+    kept = [e.name for n, e in enumerate(viewer.nav.slots) if e and n != active]
+    for left in range(11, -1, -1):
+        press(viewer, K.Key_Delete)
+        shown = [e.name for e in viewer.nav.slots if e]
+        assert len(shown) == len(set(shown)) == min(4, left)
+        if left >= 4:  # the others stay where they are, and the next key is for the same pane
+            assert viewer.panes.active == active
+            assert [e.name for n, e in enumerate(viewer.nav.slots) if e and n != active] == kept
+        if left:
+            assert viewer.nav.slots[viewer.panes.active] is viewer.album.current
+    idle(viewer)
+
+
+def test_in_compare_going_to_a_picture_that_is_shown_goes_to_its_pane(viewer: Viewer):
+    press(viewer, K.Key_C, K.Key_Tab, K.Key_Home)
+    assert [e.name for e in viewer.nav.slots if e] == ["pic 1.png", "pic 2.png"]
+    assert (viewer.panes.active, name(viewer)) == (0, "pic 1.png")
+
+
 def test_a_folder_that_is_filled_without_a_pause_is_shown_meanwhile(
     viewer: Viewer, pictures: Path, qtbot: Any, idle: Wait
 ):
