@@ -277,5 +277,5 @@ def _cut_off(size: int, expected: int) -> Unreadable:
 
 
 def _too_large(at_most: int) -> Unreadable:
-    limit = f"{at_most // 2**20} MB" if at_most >= 2**20 else f"{at_most:,} bytes"
+    limit = f"{at_most // 2**20} MB" if at_most >= 2**20 else f"{at_most / 1024:g} KB"
     return Unreadable("large", f"is larger than {limit}")

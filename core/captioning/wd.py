@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from core.captioning.options import CaptionOptions
-from core.data.captions import CaptionError, read_text
+from core.data.captions import LARGEST_LIST, CaptionError, read_text
 from core.errors import UserError, fail
 from core.paths import console_python
 
@@ -56,7 +56,7 @@ def read_tags(file: Path) -> list[Tag]:
     Raises UserError `tagger_tags` when the file or a column is missing or a row makes no sense.
     """
     try:
-        rows = list(csv.DictReader(read_text(file).splitlines()))
+        rows = list(csv.DictReader(read_text(file, LARGEST_LIST).splitlines()))
     except FileNotFoundError:
         raise fail(
             "tagger_tags",

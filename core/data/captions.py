@@ -17,6 +17,7 @@ from core.data.metadata import table_of
 from core.data.seeds import stable_seed
 from core.data.tags import has_word, varies, vary_tags, without_separator
 from core.data.textfile import (
+    LARGEST_LIST,
     CaptionError,
     CaptionText,
     read_caption_file,
@@ -26,7 +27,14 @@ from core.data.textfile import (
 from core.data.wildcards import expand, has_choices
 from core.paths import user_path
 
-__all__ = ["CaptionError", "CaptionText", "has_word", "read_caption_file", "read_text"]
+__all__ = [
+    "LARGEST_LIST",
+    "CaptionError",
+    "CaptionText",
+    "has_word",
+    "read_caption_file",
+    "read_text",
+]
 
 _KOHYA = re.compile(r"(\d+)_(.*\S.*)")
 
@@ -134,7 +142,7 @@ def _captions_in(
 def _read_version(path: Path, encoding: str, mtime_ns: int, size: int) -> CaptionText | str:
     """The text, or why it cannot be read: asked for each picture, so that is kept as well."""
     try:
-        return read_caption_file(path, encoding=encoding)
+        return read_caption_file(path, LARGEST_LIST, encoding)
     except FileNotFoundError:
         return "The file is not there any more."
     except CaptionError as error:

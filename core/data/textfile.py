@@ -12,7 +12,9 @@ from pathlib import Path
 
 from core.reading import Unreadable, read_bytes
 
-_MAX_BYTES = 16 * 2**20
+# A caption of more would be tens of thousands of tokens, each trained in its turn.
+_LARGEST_CAPTION = 256 * 1024
+LARGEST_LIST = 16 * 2**20  # many captions, tags or words in one file
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
 _HIGH_RUN = re.compile(rb"[\x80-\xff]+")
 _GB_FOUR_BYTES = re.compile(rb"[\x81-\xfe][0-9][\x81-\xfe][0-9]")
@@ -53,7 +55,7 @@ class CaptionText:
 
 
 def read_caption_file(
-    path: str | Path, at_most: int = _MAX_BYTES, encoding: str = ""
+    path: str | Path, at_most: int = _LARGEST_CAPTION, encoding: str = ""
 ) -> CaptionText:
     """A text file's content, exactly as it stands.
 
@@ -87,7 +89,7 @@ def long_path(path: str | Path) -> str:
     return name
 
 
-def read_text(path: str | Path, at_most: int = _MAX_BYTES, encoding: str = "") -> str:
+def read_text(path: str | Path, at_most: int = _LARGEST_CAPTION, encoding: str = "") -> str:
     """The text alone of `read_caption_file`; raises the same."""
     return read_caption_file(path, at_most, encoding).text
 

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from core.data.textfile import CaptionError, read_text
+from core.data.textfile import LARGEST_LIST, CaptionError, read_text
 from core.errors import Problem
 from core.paths import user_path
 
@@ -160,7 +160,7 @@ def _read(root: Path | None, name: str) -> tuple[tuple[str, ...], Problem | None
         title = f"{kept}, because it leads out of the wildcard folder {root}."
         return (), _problem("wildcard_outside", title)
     try:
-        text = read_text(path)
+        text = read_text(path, LARGEST_LIST)
     except FileNotFoundError:
         title = f"{kept}, because there is no file {path}."
         return (), _problem("wildcard_missing", title, str(path))
