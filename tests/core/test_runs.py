@@ -464,6 +464,10 @@ def test_status_is_read_from_the_last_events(run: RunFolder) -> None:
 
 def test_a_resume_that_had_nothing_left_to_do_counts_its_own_steps(run: RunFolder) -> None:
     write_events(run, hello(), *[step(n, 16) for n in range(1, 17)])
+    write_events(run, hello("step-000008"))  # and its process was killed
+    found = summarize(run.path)
+    assert found is not None
+    assert (found.status, found.step, found.total) == ("crashed", 8, 16)
     training = protocol.Phase(name="training", done=8, total=8)
     done = protocol.Done(status="finished", step=8)
     write_events(run, hello("step-000008"), training, done)
