@@ -11,7 +11,7 @@ from PIL import Image
 from core.captioning.options import CaptionOptions
 from core.captioning.wd import smaller
 from core.errors import fail
-from core.hardware import best_precision
+from core.hardware import Precision, best_precision, cpu_calculates_in
 from core.reading import read_json
 
 if TYPE_CHECKING:
@@ -110,7 +110,10 @@ class Captioner:
     @property
     def provider(self) -> str:
         """Where and in which number format it calculates, in words."""
-        return f"{self.device.type}, {str(self.dtype).removeprefix('torch.')}"
+        precision: Precision = str(self.dtype).removeprefix("torch.")  # type: ignore[assignment]
+        slow = self.device.type == "cpu" and not cpu_calculates_in(precision)
+        words = ", slow on this processor: float32 is faster" if slow else ""
+        return f"{self.device.type}, {precision}{words}"
 
     def _check_prompt(self) -> None:
         prompt = self.options.prompt.strip()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from core import hardware
 from core.captioning.options import CaptionOptions
 from core.captioning.vlm import Captioner, model_kind
 from core.errors import UserError
@@ -84,8 +85,11 @@ def test_blip2_captions_alone_and_together(tiny_blip2: Path, prompt: str):
     assert all(together) and not any("<image>" in text or "Question" in text for text in together)
 
 
-def test_half_precision_works(tiny_blip: Path):
+def test_half_precision_works(tiny_blip: Path, monkeypatch: pytest.MonkeyPatch):
     captioner = Captioner(tiny_blip, options(tiny_blip, dtype="bfloat16", max_tokens=4))
+    monkeypatch.setattr(hardware, "_cpu_flags", lambda: {"avx2"})
+    assert captioner.provider == "cpu, bfloat16, slow on this processor: float32 is faster"
+    monkeypatch.setattr(hardware, "_cpu_flags", lambda: {"avx512_bf16"})
     assert captioner.provider == "cpu, bfloat16" and len(captioner.describe(images())) == 3
 
 
