@@ -5,6 +5,7 @@ Torch-free at import, so that Check and the window may ask about the processor.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Literal
@@ -30,6 +31,17 @@ _OUT_OF_MEMORY = (
     # What cuDNN says where the working space of no algorithm fits.
     "unable to find an engine",
 )
+
+
+def gpu_driver_here() -> bool:
+    """Whether this computer has a driver that torch could train on a GPU with.
+
+    Without one there is certainly no such GPU; with one torch may still be a build without it.
+    """
+    if sys.platform == "win32":
+        system = Path(os.environ.get("SYSTEMROOT", r"C:\Windows")) / "System32"
+        return (system / "nvcuda.dll").exists() or (system / "amdhip64.dll").exists()
+    return any(os.path.exists(path) for path in ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd"))
 
 
 def gpu_has_bfloat16() -> bool:

@@ -334,7 +334,8 @@ class AutoDialog(QDialog):
     def _progressed(self, told: Progress) -> None:
         if told.phase != "captioning" or not told.total:
             self.progress.setRange(0, 0)
-            self.status.setText(self.tr("Loading the model..."))
+            waits = told.phase == "waiting"
+            self.status.setText(told.text if waits else self.tr("Loading the model..."))
             return
         self.progress.setRange(0, told.total)
         self.progress.setValue(told.done)

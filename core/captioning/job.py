@@ -43,7 +43,7 @@ class CaptionPlan:
 class Progress:
     """How far it is: done of total pictures; text tells where the model calculates."""
 
-    phase: Literal["starting", "loading", "captioning"]
+    phase: Literal["starting", "waiting", "loading", "captioning"]
     done: int
     total: int
     text: str = ""

@@ -25,9 +25,10 @@ class Hello:
 
 @dataclass(frozen=True)
 class Phase:
-    """What the worker is busy with; text tells where it calculates once that is known."""
+    """What the worker is busy with; text tells where it calculates once that is known, or for
+    whom it waits."""
 
-    name: Literal["loading", "captioning"]
+    name: Literal["waiting", "loading", "captioning"]
     text: str = ""
 
 

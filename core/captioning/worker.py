@@ -20,6 +20,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,7 +28,10 @@ from core.captioning import messages
 from core.captioning.messages import Captioned, Done, Heartbeat, Hello, Phase, Refused, Trouble
 from core.captioning.options import CaptionOptions, make_options
 from core.data.images import PictureError, load_picture
+from core.data.scan import ask_stop
+from core.device_lock import CPU, DeviceLock
 from core.errors import Problem, Stopped, UserError, fail
+from core.hardware import gpu_driver_here
 from core.printable import log_to_stderr
 from core.worker.lines import LineSplitter
 
@@ -132,10 +136,14 @@ def main(load: Callable[[CaptionOptions], Model] | None = None) -> int:
         if stop.is_set():
             raise Stopped
         options = make_options(ears.options)
-        mouth.emit(Phase("loading"))
-        model = (load or load_model)(options)
-        mouth.emit(Phase("captioning", model.provider))
-        caption_all(model, ears.pictures, batch_size(options, model), mouth.emit, stop)
+        lock = DeviceLock(CPU if on_cpu(options) else "cuda:0", _work(ears.pictures))
+        with lock.taken(
+            lambda text: mouth.emit(Phase("waiting", text)), partial(ask_stop, stop.is_set)
+        ):
+            mouth.emit(Phase("loading"))
+            model = (load or load_model)(options)
+            mouth.emit(Phase("captioning", model.provider))
+            caption_all(model, ears.pictures, batch_size(options, model), mouth.emit, stop)
         status = "finished"
     except Stopped:
         status = "stopped"
@@ -147,6 +155,15 @@ def main(load: Callable[[CaptionOptions], Model] | None = None) -> int:
         mouth.emit(Trouble(_unforeseen(error).as_dict()))
     mouth.emit(Done(status))
     return _CODES[status]
+
+
+def on_cpu(options: CaptionOptions) -> bool:
+    """Whether the model will be on the processor: by choice, or because there is no GPU."""
+    return options.device == "cpu" or not gpu_driver_here()
+
+
+def _work(pictures: Sequence[Path]) -> str:
+    return f"the captions of {pictures[0].parent.name}" if pictures else "captions"
 
 
 def load_model(options: CaptionOptions) -> Model:

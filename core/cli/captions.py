@@ -259,7 +259,8 @@ class _Shown:
 
     def _progress(self, told: Done) -> None:
         words = {"starting": "Starting", "loading": "Loading", "captioning": "Captioning"}
-        name = words[told.phase] + (f" ({told.text})" if told.text else "")
+        name = words.get(told.phase, "") + (f" ({told.text})" if told.text else "")
+        name = told.text if told.phase == "waiting" else name
         if self._bar is not None:
             self._bar.update(self._task, completed=told.done, description=name)
             return

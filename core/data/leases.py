@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core import files, paths
-from core.runs import lock
+from core.filelock import Hold, hold, is_held
 
 _FOLDERS = ("latents", "text")
 _END = "end"
@@ -32,7 +32,7 @@ class Lease:
     """A running job's claim on cache entries. Without a place to write there is none."""
 
     path: Path | None
-    held: lock.WorkerLock | None
+    held: Hold | None
 
     def name(self, keys: Iterable[str]) -> None:
         """From now on protect these entries alone; to be called once."""
@@ -60,7 +60,7 @@ def begin_lease(root: Path | None = None) -> Lease:
     path = folder / f"{os.getpid()}-{uuid.uuid4().hex[:8]}.lease"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        held = lock.hold(path)
+        held = hold(path)
     except OSError:
         return Lease(None, None)
     if held is not None:
@@ -101,7 +101,7 @@ def trim(limit_bytes: float, root: Path | None = None) -> CacheSize:
     root = root or paths.cache_dir()
     try:
         (root / "leases").mkdir(parents=True, exist_ok=True)
-        held = lock.hold(root / "leases" / "trim.lock", patience=0)
+        held = hold(root / "leases" / "trim.lock", patience=0)
     except OSError:
         held = None
     if held is None:
@@ -149,7 +149,7 @@ def _claims(root: Path) -> _Claims:
         except OSError:
             continue
         young = status.st_size == 0 and time.time() - status.st_mtime < _YOUNG_SECONDS
-        if not young and not lock.is_held(path):
+        if not young and not is_held(path):
             with contextlib.suppress(OSError):
                 files.unlink(path)
         elif lines[-2:] == [_END, ""]:

@@ -17,9 +17,9 @@ from core.data.types import Item, Plan
 from core.errors import Problem
 from core.families.base import BaseModelFile
 from core.families.detect import contradictions
-from core.hardware import cpu_calculates_in
+from core.hardware import cpu_calculates_in, gpu_driver_here
 from core.runs.estimates import LastDevice
-from core.runs.memory import MemoryNeed, gpu_driver_here
+from core.runs.memory import MemoryNeed
 from core.runs.output import output_problems
 from core.runs.units import human_size
 

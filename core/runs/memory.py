@@ -28,10 +28,7 @@ about a third.
 from __future__ import annotations
 
 import math
-import os
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from core.config.job import Job
 from core.data.augment import versions
@@ -65,17 +62,6 @@ class MemoryNeed:
     def total(self) -> int:
         """All that is held at the same time."""
         return self.weights + self.lora + max(self.activations, self.sampling) + self.rest
-
-
-def gpu_driver_here() -> bool:
-    """Whether this computer has a driver that torch could train on a GPU with.
-
-    Without one there is certainly no such GPU; with one torch may still be a build without it.
-    """
-    if sys.platform == "win32":
-        system = Path(os.environ.get("SYSTEMROOT", r"C:\Windows")) / "System32"
-        return (system / "nvcuda.dll").exists() or (system / "amdhip64.dll").exists()
-    return any(os.path.exists(path) for path in ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd"))
 
 
 def memory_need(job: Job, base: BaseModelFile, plan: Plan, on_gpu: bool) -> MemoryNeed | None:

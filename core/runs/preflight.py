@@ -26,6 +26,7 @@ from core.families.detect import detect, schedule_of, vae_files
 from core.families.hub import is_hub_id
 from core.families.layers import BYTES, EncodedShape, encoded_shape, layers_of, lora_weights
 from core.families.registry import family
+from core.hardware import gpu_driver_here
 from core.optimizers import OPTIMIZERS
 from core.runs.estimates import TimeNeed, last_device, measured_speed, time_need
 from core.runs.findings import (
@@ -36,7 +37,7 @@ from core.runs.findings import (
     mask_problems,
     memory_problems,
 )
-from core.runs.memory import MemoryNeed, gpu_driver_here, memory_need
+from core.runs.memory import MemoryNeed, memory_need
 from core.runs.units import human_size
 
 __all__ = ["DiskNeed", "Preflight", "disk_need", "human_size", "lora_weights", "preflight"]

@@ -14,6 +14,7 @@ from core.data.dataset import LatentStore, TextStore, prepare_latents, prepare_t
 from core.data.leases import Lease, begin_lease, trim
 from core.data.plan import make_plan
 from core.data.types import Plan
+from core.device_lock import CPU, DeviceLock
 from core.errors import Problem, UserError, fail
 from core.families.base import BaseModelFile, Conditioning, LoadedModel, Loading, Role
 from core.families.detect import detect, schedule_of
@@ -76,6 +77,7 @@ class Session:
     text: TextStore | None
     ema: Ema | None
     lease: Lease
+    device_lock: DeviceLock
     reading: Reading
     started: float = field(default_factory=time.time)
     step: int = 0
@@ -121,6 +123,7 @@ class Session:
         """End what the run has going on beside itself."""
         self.pictures.close()
         self.lease.end()
+        self.device_lock.release()
 
     def state(self) -> TrainingState:
         """What a checkpoint keeps for exact resume."""
@@ -198,12 +201,15 @@ def open_session(
     if before is not None:
         for problem in settle(before, job, reading.models(), accept_changes):
             emit(warning_of(problem))
+    device = _device_lock(run, compute)
+    wait_for_device(device, emit, control)
     emit(protocol.Phase(name="loading", text="Loading the base model"))
-    model = _load(job, base, compute)
-    limit_threads(model, compute.device)
-    control.check()
-    lease = begin_lease()
+    lease: Lease | None = None
     try:
+        model = _load(job, base, compute)
+        limit_threads(model, compute.device)
+        control.check()
+        lease = begin_lease()
         plan, latents, text = _prepare(job, plan, model, compute, emit, control)
         reading.look(job, plan)
         _keep_cache_small(job, lease, latents, text)
@@ -230,10 +236,13 @@ def open_session(
             text=text,
             ema=ema,
             lease=lease,
+            device_lock=device,
             reading=reading,
         )
     except BaseException:
-        lease.end()
+        device.release()
+        if lease is not None:
+            lease.end()
         raise
     return session
 
@@ -287,6 +296,20 @@ def _nothing_left(step: int, total: int) -> Problem:
         title=f"With the pictures and settings that are there now, the run has {total} steps; its "
         f"checkpoint stands at step {step}, so there is nothing left to train.",
     )
+
+
+def _device_lock(run: RunFolder, compute: Compute) -> DeviceLock:
+    """The lock of the run's device, of which its first process takes care for all."""
+    device = compute.device
+    name = CPU if device.type == "cpu" else f"{device.type}:{device.index or 0}"
+    rank = compute.accelerator.process_index
+    # Processes of one run that share a device share it on purpose.
+    return DeviceLock(f"{name} rank {rank}" if rank else name, f"the training of {run.path.name}")
+
+
+def wait_for_device(device: DeviceLock, emit: Emit, control: Control) -> None:
+    """Take the run's device, telling for whom it waits. Raises Stopped when asked to stop."""
+    device.take(lambda text: emit(protocol.Phase(name="loading", text=text)), control.check_stop)
 
 
 def _silent(_event: object) -> None:

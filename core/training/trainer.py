@@ -44,7 +44,7 @@ from core.training.pictures import Loaded
 from core.training.processes import another_ended, came_from_another
 from core.training.samples import draw_samples, samples_missing
 from core.training.saving import hand_out, save_checkpoint, take_up
-from core.training.session import Session, open_session
+from core.training.session import Session, open_session, wait_for_device
 from core.training.triggers import Trigger
 from core.training.validation import measure, validation_wanted, was_measured
 from core.worker import protocol
@@ -437,8 +437,11 @@ def _pause(session: Session) -> None:
         _move_averages(session, torch.device("cpu"))
         parked = park_state(session.optimizer)
         free_memory()
+        # Whoever waits for the device may have it meanwhile.
+        session.device_lock.release()
         session.emit(protocol.Phase(name="paused", done=session.step, total=total))
         session.control.wait_while_paused()
+        wait_for_device(session.device_lock, session.emit, session.control)
     unpark_state(parked)
     _move_averages(session, session.device)
     _back_to_training(session)

@@ -17,8 +17,9 @@ from pathlib import Path
 
 from core.data.plan import make_plan
 from core.families.detect import detect
+from core.hardware import gpu_driver_here
 from core.runs.folder import create
-from core.runs.memory import gpu_driver_here, memory_need
+from core.runs.memory import memory_need
 from tests.benchmarks.common import add_model_options, job_of
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from core.errors import UserError
+from core.device_lock import CPU, DeviceLock
+from core.errors import Stopped, UserError
+from core.training.control import Control
 from core.worker import protocol
 
 
@@ -457,3 +460,37 @@ def test_the_file_gives_the_same_picture_in_diffusers(
 
     assert distance(Image.open(after), drawn) <= 2
     assert distance(Image.open(before), drawn) > 10
+
+
+def _device_is_free() -> bool:
+    """Whether nobody has the processor's lock."""
+    lock = DeviceLock(CPU, "another")
+
+    def give_up() -> None:
+        if tries:
+            raise Stopped
+        tries.append(1)
+
+    tries: list[int] = []
+    try:
+        lock.take(lambda text: None, give_up)
+    except Stopped:
+        return False
+    lock.release()
+    return True
+
+
+def test_a_run_has_its_device_alone_and_lends_it_while_it_is_paused(make_job, run_trainer) -> None:
+    free: dict[str, bool] = {}
+
+    def look(event: Any, control: Control) -> None:
+        if event.type == "step" and event.step == 1:
+            free["training"] = _device_is_free()
+            control.submit(protocol.Pause())
+        if event.type == "phase" and event.name == "paused":
+            free["paused"] = _device_is_free()
+            control.submit(protocol.Resume())
+
+    done = run_trainer(make_job(training__max_steps=2), on_event=look)
+    assert done.outcome.status == "finished"
+    assert (free["training"], free["paused"], _device_is_free()) == (False, True, True)
