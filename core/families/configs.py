@@ -40,8 +40,8 @@ class UNetConfig(_Config):
     out_channels: _Channels = 4
     block_out_channels: _Blocks
     layers_per_block: _Layers | Annotated[list[_Layers], Field(max_length=8)] = 2
-    down_block_types: _Names | None = None
-    up_block_types: _Names | None = None
+    down_block_types: _Names = Field(default=[], validate_default=False)
+    up_block_types: _Names = Field(default=[], validate_default=False)
     transformer_layers_per_block: int | list[Any] = 1
     cross_attention_dim: _Count | Annotated[list[_Count], Field(max_length=8)] = 1280
     attention_head_dim: _Count | _Heads | None = 8
@@ -53,9 +53,12 @@ class UNetConfig(_Config):
     @model_validator(mode="after")
     def _fits(self) -> UNetConfig:
         blocks = len(self.block_out_channels)
-        for name in ("down_block_types", "up_block_types", "layers_per_block"):
+        per_block = ("layers_per_block", "attention_head_dim", "num_attention_heads")
+        for name in ("down_block_types", "up_block_types", *per_block):
             value = getattr(self, name)
-            if isinstance(value, list) and len(value) != blocks:
+            # Types that are not given are those of four blocks.
+            given = name in self.model_fields_set
+            if isinstance(value, list) and given and len(value) != blocks:
                 raise ValueError(f"{name} has {len(value)} entries for {blocks} blocks")
         depths = self.transformer_layers_per_block
         if any(not 1 <= depth <= 32 for depth in _flat(depths)):
@@ -170,12 +173,13 @@ def check_tokenizer(folder: Path, encoder: TextEncoderConfig) -> None:
     """
     whole = folder / "tokenizer.json"
     if whole.is_file():
-        ids = _ids_of(whole)
+        known = _ids_of(whole)
     else:
         if not (folder / "merges.txt").is_file():
             raise missing(folder / "merges.txt")
         whole = folder / "vocab.json"
-        ids = _numbers(whole, read_json(whole).values())
+        known = _numbered(whole, read_json(whole))
+    ids = known.values()
     if ids and max(ids) >= encoder.vocab_size:
         raise fail(
             "base_unexpected_weights",
@@ -184,7 +188,14 @@ def check_tokenizer(folder: Path, encoder: TextEncoderConfig) -> None:
             file=str(whole),
         )
     settings = folder / "tokenizer_config.json"
-    length = read_json(settings).get("model_max_length") if settings.is_file() else None
+    said = read_json(settings) if settings.is_file() else {}
+    for name in ("bos_token", "eos_token", "pad_token", "unk_token"):
+        token = said.get(name)
+        token = token.get("content") if isinstance(token, dict) else token
+        # A token that is not in the vocabulary would be given the number behind its last one.
+        if token is not None and (not isinstance(token, str) or token not in known):
+            raise damaged(settings, f"has {name} = {shortened(token)}, which is not a token of it")
+    length = said.get("model_max_length")
     # Older folders hold a number of 31 digits for "unknown".
     if type(length) is int and encoder.max_position_embeddings < length <= 10_000:
         raise fail(
@@ -201,21 +212,21 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float)
 
 
-def _ids_of(file: Path) -> list[int]:
+def _ids_of(file: Path) -> dict[str, int]:
     data = read_json(file)
     model, added = data.get("model"), data.get("added_tokens", [])
     vocabulary = model.get("vocab") if isinstance(model, dict) else None
     if not isinstance(vocabulary, dict) or not isinstance(added, list):
         raise damaged(file, "holds no vocabulary")
-    extra = [one.get("id") if isinstance(one, dict) else None for one in added]
-    return _numbers(file, [*vocabulary.values(), *extra])
-
-
-def _numbers(file: Path, values: Any) -> list[int]:
-    ids = list(values)
-    if any(type(one) is not int or one < 0 for one in ids):
+    if any(not isinstance(one, dict) for one in added):
         raise damaged(file, "has tokens that are not numbered")
-    return ids
+    return _numbered(file, vocabulary | {str(one.get("content")): one.get("id") for one in added})
+
+
+def _numbered(file: Path, tokens: dict[str, Any]) -> dict[str, int]:
+    if any(type(one) is not int or one < 0 for one in tokens.values()):
+        raise damaged(file, "has tokens that are not numbered")
+    return tokens
 
 
 def _flat(value: Any) -> Sequence[int]:
