@@ -17,6 +17,9 @@ class FamilyKind:
 
 FAMILIES = {
     "sd15": FamilyKind("Stable Diffusion 1.x", tr("Small and fast; 512 px.")),
+    "sdxl": FamilyKind(
+        "Stable Diffusion XL", tr("Pony, Illustrious and NoobAI too; two text encoders, 1024 px.")
+    ),
 }
 FAMILY_CHOICES = {
     "auto": FamilyKind(tr("Automatic"), tr("Read from the model.")),

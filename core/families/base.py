@@ -84,8 +84,10 @@ class Part:
     """A network of a model, as facts.
 
     folder, stem: where its weights lie in a diffusers folder, and their file's name without
-    ending. prefixes: what its tensors' names may begin with in one file. tokenizer: the folder of
-    a text part's tokenizer. lora_prefix: what its keys in LoRA files begin with; empty where it is
+    ending. prefixes: what its tensors' names may begin with in one file; spelling: whose names
+    follow. tokenizer: the folder of a text part's tokenizer; vocabulary: which of the bundled ones
+    single files go with; layers_left: how many of its layers must be left where some are skipped.
+    lora_prefix: what its keys in LoRA files begin with; empty where it is
     never trained. targets: `lora.targets` -> how names of modules that learn end. blocks, outside:
     how names of modules that may learn begin, and which of those may not all the same; by
     diffusers' names and by those of single files. title: what people call it.
@@ -97,7 +99,10 @@ class Part:
     folder: str
     stem: str
     prefixes: tuple[str, ...] = ()
+    spelling: Literal["own", "open_clip"] = "own"
     tokenizer: str = ""
+    vocabulary: str = ""
+    layers_left: int = 1
     lora_prefix: str = ""
     targets: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     blocks: tuple[str, ...] = ("",)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from core.errors import fail
-from core.families.base import Conditioning
+from core.families.base import Conditioning, Part
 from core.families.configs import read_json
 from core.families.sources import Source
 from core.families.weights import build, fill, materialise_positions
@@ -147,12 +147,12 @@ def load_tokenizer(folder: Path, digest: Any, **changes: str) -> Any:
     return tokenizer
 
 
-def check_skip(encoder: Any, skip: int, part: str, least: int = 1) -> None:
-    """Raise UserError `clip_skip_too_large` unless `least` layers are left after `skip`."""
+def check_skip(encoder: Any, skip: int, part: Part) -> None:
+    """Raise UserError `clip_skip_too_large` unless enough layers are left after `skip`."""
     layers = encoder.config.num_hidden_layers
-    if skip + least > layers:
+    if skip + part.layers_left > layers:
         raise fail(
             "clip_skip_too_large",
-            f"model.clip_skip is {skip}, but the {part} has only {layers} layers; lower it.",
+            f"model.clip_skip is {skip}, but the {part.title} has only {layers} layers; lower it.",
             setting="model.clip_skip",
         )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from core.config.job import Job
 from core.config.lora import Lora
 from core.errors import UserError
+from core.families import open_clip
 from core.families.base import BaseModelFile, Part, Role
 from core.families.folders import weight_files
 from core.families.header import read_header
@@ -50,7 +51,7 @@ def _shapes_of(base: BaseModelFile, part: Part) -> Shapes:
     for prefix in part.prefixes:
         mine = {n.removeprefix(prefix): s for n, s in whole.items() if n.startswith(prefix)}
         if mine:
-            return mine
+            return open_clip.shapes_by_name(mine) if part.spelling == "open_clip" else mine
     return {}
 
 

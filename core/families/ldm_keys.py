@@ -19,6 +19,8 @@ _RESNET = {
 _UNET_OUTER = {
     "time_embedding.linear_1": "time_embed.0",
     "time_embedding.linear_2": "time_embed.2",
+    "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
     "conv_in": "input_blocks.0.0",
     "conv_norm_out": "out.0",
     "conv_out": "out.2",
@@ -38,7 +40,7 @@ def unet_key(name: str, layers_per_block: int, upsampling_only: frozenset[int]) 
     """The LDM name, without prefix, of a UNet tensor that diffusers calls `name`.
 
     upsampling_only: the up blocks without attention, whose upsampler comes one place earlier.
-    Raises KeyError for a name that no SD 1.x UNet has.
+    Raises KeyError for a name that no such UNet has.
     """
     stem, leaf = name.rsplit(".", 1)
     if stem in _UNET_OUTER:

@@ -85,7 +85,7 @@ class _SD15:
             encoder = clip_text.load_clip(source, how.dtype, digest)
             assert source.tokenizer is not None
             tokenizer = clip_text.load_tokenizer(source.tokenizer, digest)
-            clip_text.check_skip(encoder, how.clip_skip, _TEXT.title)
+            clip_text.check_skip(encoder, how.clip_skip, _TEXT)
             return {_TEXT.name: encoder}, clip_text.ClipText(tokenizer, encoder, how.clip_skip)
 
         return load_unet_model(INFO, file, how, make_text)

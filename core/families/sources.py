@@ -10,8 +10,11 @@ from core.errors import fail
 from core.families.base import BaseModelFile, FamilyInfo, Part
 from core.families.detect import vae_files
 from core.families.folders import weight_files
+from core.families.open_clip import OpenClipTensors
 from core.families.weights import Tensors
 from core.paths import resources_dir
+
+AnyTensors = Tensors | OpenClipTensors
 
 
 @dataclass(frozen=True)
@@ -19,14 +22,14 @@ class Source:
     """One part's weights, and the folder with its config.json."""
 
     part: Part
-    tensors: Tensors
+    tensors: AnyTensors
     config: Path
     tokenizer: Path | None
 
 
-def bundled(family: str) -> Path:
-    """The settings that single files of a family lack, as a diffusers folder without weights."""
-    return resources_dir() / "models" / family
+def bundled(name: str) -> Path:
+    """A folder of what single files lack: a family's settings, or a tokenizer."""
+    return resources_dir() / "models" / name
 
 
 def open_parts(
@@ -39,7 +42,8 @@ def open_parts(
     """
     whole = file.layout == "diffusers"
     configs = file.path if whole else bundled(info.name)
-    found = {}
+    found: dict[str, Source] = {}
+    tensors: AnyTensors
     for part in info.parts:
         config = configs / part.folder / "config.json"
         if part.role == "vae" and vae is not None:
@@ -49,8 +53,7 @@ def open_parts(
         elif whole:
             tensors = Tensors(weight_files(file.path / part.folder, part.stem), stack)
         else:
-            opened = [Tensors([file.path], stack, prefix) for prefix in part.prefixes]
-            tensors = next((one for one in opened if one.names()), opened[-1])
+            tensors = _in_one_file(file.path, part, stack)
         if part.role == "vae" and not tensors.names():
             raise fail(
                 "base_incomplete",
@@ -58,6 +61,16 @@ def open_parts(
                 file=str(file.path),
                 setting="model.vae",
             )
-        tokenizer = configs / part.tokenizer if part.tokenizer else None
+        tokenizer = None
+        if part.tokenizer:
+            own = file.path / part.tokenizer
+            tokenizer = own if whole else bundled(part.vocabulary)
         found[part.name] = Source(part, tensors, config, tokenizer)
     return found
+
+
+def _in_one_file(path: Path, part: Part, stack: ExitStack) -> AnyTensors:
+    """A part's tensors in a single file, by the first prefix that any of them has."""
+    opened = [Tensors([path], stack, prefix) for prefix in part.prefixes]
+    found = next((one for one in opened if one.names()), opened[-1])
+    return OpenClipTensors(found) if part.spelling == "open_clip" else found

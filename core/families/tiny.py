@@ -38,63 +38,116 @@ def build_tokenizer() -> Any:
 def build_tiny_sd15(folder: Path, seed: int) -> Path:
     """Write a random SD 1.x model of under 3 MB in diffusers format; gives `folder`.
 
-    VAE factor 8, made for 64 px, bucket step 16. The same seed gives the same weights; the
-    global random state is left as it was.
+    VAE factor 8, made for 64 px. The same seed gives the same weights; the global random state is
+    left as it was.
     """
-    from diffusers import AutoencoderKL, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel
+    from diffusers import UNet2DConditionModel
+    from transformers import CLIPTextModel
 
     tokenizer = build_tokenizer()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        encoder = CLIPTextModel(
-            CLIPTextConfig(
-                vocab_size=len(tokenizer),
-                hidden_size=32,
-                intermediate_size=64,
-                num_hidden_layers=2,
-                num_attention_heads=4,
-                max_position_embeddings=77,
-                bos_token_id=tokenizer.bos_token_id,
-                eos_token_id=tokenizer.eos_token_id,
-                pad_token_id=tokenizer.pad_token_id,
-            )
-        )
+        encoder = CLIPTextModel(_clip_config(tokenizer, 32))
         unet = UNet2DConditionModel(
-            sample_size=8,
-            in_channels=4,
-            out_channels=4,
-            block_out_channels=(16, 32),
-            layers_per_block=1,
+            **_UNET,
             down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
             up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
             cross_attention_dim=32,
-            attention_head_dim=2,
-            norm_num_groups=8,
         )
-        vae = AutoencoderKL(
-            block_out_channels=(8, 8, 16, 16),
-            down_block_types=("DownEncoderBlock2D",) * 4,
-            up_block_types=("UpDecoderBlock2D",) * 4,
-            layers_per_block=1,
-            latent_channels=4,
-            norm_num_groups=4,
-            sample_size=64,
-        )
+        vae = _vae()
     write_pipeline(folder, unet=unet, text_encoder=encoder, vae=vae, tokenizer=tokenizer)
     return folder
+
+
+def build_tiny_sdxl(folder: Path, seed: int) -> Path:
+    """Write a random SDXL model in diffusers format, as `build_tiny_sd15` does one of SD 1.x."""
+    from diffusers import UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection
+
+    tokenizer, second = build_tokenizer(), build_tokenizer()
+    second.pad_token = "!"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        small = CLIPTextModel(_clip_config(tokenizer, 32, num_hidden_layers=3))
+        large = CLIPTextModelWithProjection(
+            _clip_config(second, 24, projection_dim=16, hidden_act="gelu", num_hidden_layers=3)
+        )
+        unet = UNet2DConditionModel(
+            **_UNET,
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+            transformer_layers_per_block=(1, 2),
+            use_linear_projection=True,
+            cross_attention_dim=32 + 24,
+            addition_embed_type="text_time",
+            addition_time_embed_dim=8,
+            projection_class_embeddings_input_dim=16 + 6 * 8,
+        )
+        vae = _vae(scaling_factor=0.13025)
+    write_pipeline(
+        folder,
+        pipeline="StableDiffusionXLPipeline",
+        unet=unet,
+        text_encoder=small,
+        text_encoder_2=large,
+        vae=vae,
+        tokenizer=tokenizer,
+        tokenizer_2=second,
+    )
+    return folder
+
+
+_UNET: dict[str, Any] = {
+    "sample_size": 8,
+    "in_channels": 4,
+    "out_channels": 4,
+    "block_out_channels": (16, 32),
+    "layers_per_block": 1,
+    "attention_head_dim": 2,
+    "norm_num_groups": 8,
+}
+
+
+def _clip_config(tokenizer: Any, width: int, **changes: Any) -> Any:
+    from transformers import CLIPTextConfig
+
+    settings: dict[str, Any] = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": width,
+        "intermediate_size": 2 * width,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 77,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    return CLIPTextConfig(**(settings | changes))
+
+
+def _vae(**changes: Any) -> Any:
+    from diffusers import AutoencoderKL
+
+    settings: dict[str, Any] = {
+        "block_out_channels": (8, 8, 16, 16),
+        "down_block_types": ("DownEncoderBlock2D",) * 4,
+        "up_block_types": ("UpDecoderBlock2D",) * 4,
+        "layers_per_block": 1,
+        "latent_channels": 4,
+        "norm_num_groups": 4,
+        "sample_size": 64,
+    }
+    return AutoencoderKL(**(settings | changes))
 
 
 def write_pipeline(
     folder: Path,
     *,
-    unet: Any,
-    text_encoder: Any,
-    vae: Any,
-    tokenizer: Any,
+    pipeline: str = "StableDiffusionPipeline",
     scheduler: dict[str, Any] | None = None,
+    **parts: Any,
 ) -> None:
-    """Write the parts as a StableDiffusionPipeline folder; `scheduler` changes SD 1.5's."""
+    """Write parts under their names as a diffusers folder; `scheduler` changes SD 1.5's."""
     from diffusers import DDIMScheduler
 
     settings: dict[str, Any] = {
@@ -106,20 +159,17 @@ def write_pipeline(
         "steps_offset": 1,
     }
     folder.mkdir(parents=True, exist_ok=True)
-    unet.save_pretrained(folder / "unet", safe_serialization=True)
-    vae.save_pretrained(folder / "vae", safe_serialization=True)
-    text_encoder.save_pretrained(folder / "text_encoder", safe_serialization=True)
-    tokenizer.save_pretrained(folder / "tokenizer")
+    index: dict[str, Any] = {"_class_name": pipeline, "scheduler": ["diffusers", "DDIMScheduler"]}
+    if pipeline == "StableDiffusionPipeline":
+        absent = [None, None]
+        index |= {"feature_extractor": absent, "safety_checker": absent}
+        index["requires_safety_checker"] = False
     DDIMScheduler(**(settings | (scheduler or {}))).save_pretrained(folder / "scheduler")
-    index = {
-        "_class_name": "StableDiffusionPipeline",
-        "feature_extractor": [None, None],
-        "requires_safety_checker": False,
-        "safety_checker": [None, None],
-        "scheduler": ["diffusers", "DDIMScheduler"],
-        "text_encoder": ["transformers", "CLIPTextModel"],
-        "tokenizer": ["transformers", "CLIPTokenizer"],
-        "unet": ["diffusers", "UNet2DConditionModel"],
-        "vae": ["diffusers", "AutoencoderKL"],
-    }
+    for name, part in parts.items():
+        library = type(part).__module__.split(".")[0]
+        if isinstance(part, torch.nn.Module):
+            part.save_pretrained(folder / name, safe_serialization=True)
+        else:
+            part.save_pretrained(folder / name)
+        index[name] = [library, "CLIPTokenizer" if "tokenizer" in name else type(part).__name__]
     (folder / "model_index.json").write_text(json.dumps(index, indent=2), encoding="utf-8")

@@ -100,9 +100,8 @@ class UNetModel:
         more = {}
         if self.added is not None:
             told = self.added(text, frames)
-            more["added_cond_kwargs"] = {
-                name: rows.to(weight.device, weight.dtype) for name, rows in told.items()
-            }
+            # In their own number formats: bfloat16 would round sizes to multiples of 8.
+            more["added_cond_kwargs"] = {n: rows.to(weight.device) for n, rows in told.items()}
         out = self._unet(
             noisy.to(weight.device, weight.dtype),
             time.to(weight.device),

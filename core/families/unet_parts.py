@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from core.families.base import Part
 
 _ATTENTION = (".to_q", ".to_k", ".to_v", ".to_out.0")
@@ -37,7 +39,13 @@ VAE = Part(
 
 
 def clip_part(
-    name: str, title: str, lora_prefix: str, prefixes: tuple[str, ...], tokenizer: str
+    name: str,
+    title: str,
+    lora_prefix: str,
+    prefixes: tuple[str, ...],
+    tokenizer: str,
+    spelling: Literal["own", "open_clip"] = "own",
+    layers_left: int = 1,
 ) -> Part:
     """A CLIP text encoder; `name` is its folder's too."""
     return Part(
@@ -47,7 +55,10 @@ def clip_part(
         folder=name,
         stem="model",
         prefixes=prefixes,
+        spelling=spelling,
         tokenizer=tokenizer,
+        vocabulary="sd15/tokenizer",
+        layers_left=layers_left,
         lora_prefix=lora_prefix,
         targets=dict.fromkeys(("attention", "attention_ff", "all"), _TEXT),
     )

@@ -12,6 +12,7 @@ import torch
 from safetensors import safe_open
 
 from core.errors import UserError, fail
+from core.families.open_clip import OpenClipTensors
 
 
 class Tensors:
@@ -52,7 +53,7 @@ class Tensors:
 
 def fill(
     module: torch.nn.Module,
-    tensors: Tensors,
+    tensors: Tensors | OpenClipTensors,
     names_for: Callable[[str], Sequence[str]],
     *,
     what: str,
@@ -102,7 +103,9 @@ def fill(
 
 
 def _match(
-    wanted: dict[str, torch.Tensor], tensors: Tensors, names_for: Callable[[str], Sequence[str]]
+    wanted: dict[str, torch.Tensor],
+    tensors: Tensors | OpenClipTensors,
+    names_for: Callable[[str], Sequence[str]],
 ) -> tuple[dict[str, str], list[str]]:
     found: dict[str, str] = {}
     absent: list[str] = []

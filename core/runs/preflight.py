@@ -297,7 +297,7 @@ def _look_at_clip_skip(job: Job, base: BaseModelFile) -> None:
     for part in family(base.family).info.of("text"):
         config = read_json(base.path / part.folder / "config.json")
         layers = config.get("num_hidden_layers")
-        if isinstance(layers, int) and job.model.clip_skip >= layers:
+        if isinstance(layers, int) and job.model.clip_skip + part.layers_left > layers:
             raise fail(
                 "clip_skip_too_large",
                 f"model.clip_skip is {job.model.clip_skip}, but the {part.title} has only {layers} "
