@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from core.cli.job import apply_sets, build_job
 from core.cli.text import duration, messages, output, print_json, print_problems, say
 from core.config.job import Job, defaults, validate
+from core.data.plan_notes import ALL_NAMED
 from core.data.statistics import BucketShare
 from core.errors import Problem, UserError
 from core.paths import default_runs_dir, user_path
@@ -142,9 +143,14 @@ def _watching() -> Iterator[_Watch]:
 
 
 def _print_json(found: _Found) -> None:
+    problems = found.problems
+    if found.report is not None:
+        # What people read counts the files of a kind from the 51st on; a program gets them all.
+        named = [p for p in problems if p.hint != ALL_NAMED]
+        problems = [*named, *found.report.unnamed]
     data: dict[str, Any] = {
         "ok": not found.failed,
-        "problems": [p.as_dict() for p in found.problems],
+        "problems": [p.as_dict() for p in problems],
     }
     if found.job is not None and found.report is not None:
         data |= facts(found.job, found.report)

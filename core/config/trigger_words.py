@@ -7,6 +7,7 @@ prior and validation concepts are nobody's to call up, so they never come in.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath, PureWindowsPath
@@ -59,8 +60,8 @@ def fill(prompt: str, triggers: list[TriggerWord]) -> Filled:
     empty: list[str] = []
 
     def word(match: re.Match[str]) -> str:
-        name = (match[1] or "").strip().casefold()
-        asked = [t for t in triggers if t.concept.casefold() == name] if name else triggers
+        name = _same(match[1] or "")
+        asked = [t for t in triggers if _same(t.concept) == name] if name else triggers
         found = phrase_of(asked)
         if not found:
             empty.append(match[0])
@@ -68,6 +69,11 @@ def fill(prompt: str, triggers: list[TriggerWord]) -> Filled:
 
     text = _PLACE.sub(word, prompt)
     return Filled(re.sub("\0" + _EMPTY, "", text), tuple(dict.fromkeys(empty)))
+
+
+def _same(name: str) -> str:
+    """A name without what differs between systems and hands: Unicode form, case, spaces."""
+    return " ".join(unicodedata.normalize("NFC", name).casefold().split())
 
 
 def proposed_word(concept: str) -> str:

@@ -1,4 +1,4 @@
-"""Captions: reading them, making them from settings, and changing them anew at each step."""
+"""Captions: reading them, making them from settings, and changing them again at each step."""
 
 from __future__ import annotations
 
@@ -85,6 +85,8 @@ def captions_of(
         case "metadata":
             captions = table_of(concept).captions_of(picture)
         case "single_file":
+            if not prompt.file.strip():
+                raise CaptionError("No caption file is chosen yet.")
             captions = _captions_in(user_path(prompt.file), whole, prompt.encoding, guesses)
         case "filename":
             captions = (clean_name(picture.stem) if prompt.clean_name else _text(picture.stem),)

@@ -17,7 +17,7 @@ from core.data.encoding import Encoder, Pixels, Prepared
 from core.data.images import PictureError
 from core.data.masks import unusable_masks
 from core.data.plan import NAMED_AT_MOST, unreadable_picture, without
-from core.data.plan_notes import black_mask, log_unnamed
+from core.data.plan_notes import black_mask, log_unnamed, more_files
 from core.data.preparing import Progress, reading_threads, warn
 from core.data.text import TextStore, prepare_text
 from core.data.types import Item, Plan
@@ -391,13 +391,8 @@ class _Filling:
                 self._skip(item, black_mask(item))
         unnamed = len(self._bad_files) - NAMED_AT_MOST
         if unnamed > 0:
-            rest = Problem(
-                code="picture_unreadable",
-                title=f"{unnamed} more pictures cannot be used and are left out.",
-                hint="The run's log names them all.",
-                severity="warning",
-            )
-            warn(self.emit, rest)
+            title = "{} more pictures cannot be used and are left out."
+            warn(self.emit, more_files("picture_unreadable", unnamed, title))
 
     def _skip(self, item: Item, problem: Problem) -> None:
         if item.id in self.bad:

@@ -1,4 +1,4 @@
-"""Pictures that each step changes anew: decoded in threads before their step comes."""
+"""Pictures that each step changes again: decoded in threads before their step comes."""
 
 from __future__ import annotations
 

@@ -230,7 +230,7 @@ def _folder_below(folder: str, root: str) -> str:
 def _bad_row(path: Path, line: int, why: str) -> Problem:
     return Problem(
         code="metadata_row_unusable",
-        title=f"Line {line} of {path.name} is left out: {why}; mend the table.",
+        title=f"Line {line} of {path.name} is left out: {why}; fix the table.",
         severity="warning",
         file=str(path),
     )

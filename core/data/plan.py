@@ -88,6 +88,7 @@ def make_plan(
         steps_per_epoch=0,
         total_steps=0,
         problems=notes.problems(),
+        unnamed=tuple(notes.unnamed),
         pace=_pace(job),
         validation=tuple(validation),
         wildcards=wildcards,
@@ -96,7 +97,7 @@ def make_plan(
 
 
 def without(plan: Plan, bad_item_ids: Collection[int]) -> Plan:
-    """The plan less some items that proved unusable, its counts and steps made anew.
+    """The plan less some items that proved unusable, its counts and steps made again.
 
     When nothing is left to learn, the plan has an error `no_pictures` or `no_train_pictures`.
     """

@@ -15,8 +15,22 @@ from core.errors import Problem
 
 log = logging.getLogger(__name__)
 
-# So many files are named one by one for each kind of trouble; the rest is only counted.
+# This many files are named one by one for each kind of trouble; the rest is only counted.
 NAMED_AT_MOST = 50
+
+
+ALL_NAMED = "limner check --json and the log of a run name them all."
+
+
+def more_files(code: str, count: int, title: str, setting: str = "") -> Problem:
+    """How many files of a kind of trouble are not named. title: with a place for the number."""
+    return Problem(
+        code=code,
+        title=title.format(count),
+        hint=ALL_NAMED,
+        severity="warning",
+        setting=setting,
+    )
 
 
 def log_unnamed(problem: Problem) -> None:
@@ -25,11 +39,15 @@ def log_unnamed(problem: Problem) -> None:
 
 
 class Notes:
-    """Collects problems, naming only the first few files of each kind; the log has them all."""
+    """Collects problems; only the first few files of each kind are named one by one.
+
+    unnamed: the problems of the others, which the log and `limner check --json` tell.
+    """
 
     def __init__(self) -> None:
         self._all: list[Problem] = []
         self._named: dict[tuple[str, str], int] = {}
+        self.unnamed: list[Problem] = []
 
     def add(self, *problems: Problem) -> None:
         """Problems that are few by their nature."""
@@ -43,6 +61,7 @@ class Notes:
             self._all.append(problem)
         else:
             log_unnamed(problem)
+            self.unnamed.append(problem)
 
     def has_errors(self) -> bool:
         """Whether anything forbids training."""
@@ -51,12 +70,11 @@ class Notes:
     def problems(self) -> tuple[Problem, ...]:
         """Errors first, then warnings, each in the order of the concepts."""
         rest = [
-            Problem(
-                code=code,
-                title=f"{count - NAMED_AT_MOST} more files have the same kind of trouble.",
-                hint="The run's log names them all.",
-                severity="warning",
-                setting=setting,
+            more_files(
+                code,
+                count - NAMED_AT_MOST,
+                "{} more files have the same kind of trouble.",
+                setting,
             )
             for (code, setting), count in self._named.items()
             if count > NAMED_AT_MOST
@@ -73,7 +91,7 @@ def unreadable_picture(path: Path, reason: str, concept: int) -> Problem:
     """The warning about a picture that is left out."""
     return Problem(
         code="picture_unreadable",
-        title=f"{path.name} cannot be used and is left out; mend or remove it.",
+        title=f"{path.name} cannot be used and is left out; fix or remove it.",
         detail=reason,
         severity="warning",
         setting=f"concepts.{concept}.path",
@@ -97,7 +115,7 @@ def unreadable_mask(mask: Path, picture: Path, reason: str, concept: int) -> Pro
     """The warning about a picture that is left out for its mask."""
     return Problem(
         code="mask_unreadable",
-        title=f"{picture.name} is left out, because its mask {mask.name} cannot be used; mend or "
+        title=f"{picture.name} is left out, because its mask {mask.name} cannot be used; fix or "
         "remove the mask.",
         detail=reason,
         severity="warning",
@@ -112,7 +130,7 @@ def black_mask(item: Item) -> Problem:
         code="mask_black",
         title=f"{item.path.name} is left out: its mask is black all over its crop, so that "
         "nothing of it would be learned.",
-        hint="Mend the mask, or give the part outside it some weight.",
+        hint="Fix the mask, or give the part outside it some weight.",
         severity="warning",
         setting=f"concepts.{item.concept}.mask.source",
         file=str(item.mask or item.path),
@@ -126,7 +144,7 @@ def odd_mask(
     return Problem(
         code="mask_shape",
         title=f"The mask {mask.name} of {mask_size[0]}x{mask_size[1]} has another shape than its "
-        f"picture of {size[0]}x{size[1]} and is stretched over it; make it anew if that is wrong.",
+        f"picture of {size[0]}x{size[1]} and is stretched over it; make it again if that is wrong.",
         severity="warning",
         setting=f"concepts.{concept}.mask.source",
         file=str(mask),
@@ -137,7 +155,7 @@ def unreadable_caption(path: Path, reason: str, concept: int) -> Problem:
     """The warning about a picture whose caption cannot be read."""
     return Problem(
         code="caption_unreadable",
-        title=f"The caption of {path.name} cannot be read and counts as missing; mend its file.",
+        title=f"The caption of {path.name} cannot be read and counts as missing; fix its file.",
         detail=reason,
         severity="warning",
         setting=f"concepts.{concept}.prompt.source",
@@ -148,6 +166,12 @@ def unreadable_caption(path: Path, reason: str, concept: int) -> Problem:
 def unreadable_captions(name: str, index: int, concept: Concept, reason: str) -> Problem:
     """The error about a whole concept's captions."""
     table = concept.prompt.source == "metadata"
+    if not table and not concept.prompt.file.strip():
+        return Problem(
+            code="concept_no_caption_file",
+            title=f"Concept {name} takes its captions from one file; choose that file.",
+            setting=f"concepts.{index}.prompt.file",
+        )
     return Problem(
         code="caption_table_unreadable" if table else "caption_file_unreadable",
         title=f"The {'table of captions' if table else 'caption file'} of concept {name} cannot be "
@@ -186,8 +210,9 @@ _ENCODING_NAMES = {
 def guessed_encodings(name: str, index: int, guesses: Mapping[Path, CaptionText]) -> Problem:
     """The warning about caption files whose encoding had to be guessed."""
     counts = Counter(found.encoding for found in guesses.values())
+    several = len(counts) > 1
     read = ", ".join(
-        f"{number} as {_ENCODING_NAMES.get(encoding, encoding)}"
+        (f"{number} " if several else "") + f"as {_ENCODING_NAMES.get(encoding, encoding)}"
         for encoding, number in counts.most_common()
     )
     path, first = next(iter(guesses.items()))
@@ -294,11 +319,11 @@ def missing_masks(
         title = f"{_share(missing, count, name)} {_word(missing, 'has', 'have')} no {what}"
     elif what == "mask":
         title = (
-            f"Concept {name} shall be {done} by masks, but there is none, such as "
+            f"Concept {name} is to be {done} by masks, but there are none, such as "
             f"{missing[0].stem}{MASK}.png beside {missing[0].name}"
         )
     else:
-        title = f"Concept {name} shall be {done} by transparency, but no picture of it has any"
+        title = f"Concept {name} is to be {done} by transparency, but none of its pictures has any"
     return Problem(
         code="masks_none" if len(missing) == count else "masks_missing",
         title=f"{title}; {them} {done} whole.",

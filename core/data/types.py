@@ -105,7 +105,8 @@ class Plan:
     epoch: they differ between epochs only with fractional repeats, while total_steps is always
     exact. epoch_ends: the step at which each epoch ends, for as many epochs as it takes until the
     pattern repeats (one, unless repeats are fractional). problems hold warnings (and errors, when
-    the plan cannot be trained). wildcards: concept index -> name in the captions -> the lines that
+    the plan cannot be trained), where many files of a kind are only counted; unnamed holds those.
+    wildcards: concept index -> name in the captions -> the lines that
     may take its place, as they were when the plan was made.
     """
 
@@ -116,6 +117,7 @@ class Plan:
     steps_per_epoch: int
     total_steps: int
     problems: tuple[Problem, ...] = field(default=())
+    unnamed: tuple[Problem, ...] = ()
     pace: Pace = field(default_factory=Pace)
     epoch_ends: tuple[int, ...] = ()
     validation: tuple[Item, ...] = ()

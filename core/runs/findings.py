@@ -11,6 +11,7 @@ from core.config.rules import further_resolutions
 from core.config.unused import unused_problems
 from core.data.duplicates import DuplicateGroup, Duplicates, Member
 from core.data.plan import NAMED_AT_MOST, concept_name
+from core.data.plan_notes import more_files
 from core.data.statistics import Statistics
 from core.data.tokens import CHUNK
 from core.data.types import Item, Plan
@@ -214,12 +215,9 @@ def mask_problems(masks: Mapping[int, Problem]) -> list[Problem]:
     bad = list(dict.fromkeys(masks.values()))
     problems = bad[:NAMED_AT_MOST]
     if len(bad) > NAMED_AT_MOST:
-        title = (
-            f"{len(bad) - NAMED_AT_MOST} more masks cannot be used; their pictures are left out."
-        )
-        problems.append(
-            Problem(code="mask_unreadable", title=title, severity="warning", setting="concepts")
-        )
+        title = "{} more masks cannot be used; their pictures are left out."
+        count = len(bad) - NAMED_AT_MOST
+        problems.append(more_files("mask_unreadable", count, title, "concepts"))
     return problems
 
 

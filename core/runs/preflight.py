@@ -85,7 +85,8 @@ class ConceptReport:
 @dataclass(frozen=True)
 class Preflight:
     """What was found. base, plan, disk and memory are None where an error keeps them from being
-    known; duplicates is None until (or unless) they were looked for."""
+    known; duplicates is None until (or unless) they were looked for. masks: why each mask that
+    proved unusable cannot be used."""
 
     base: BaseModelFile | None
     plan: Plan | None
@@ -95,6 +96,15 @@ class Preflight:
     time: TimeNeed | None = None
     memory: MemoryNeed | None = None
     duplicates: Duplicates | None = None
+    masks: tuple[Problem, ...] = ()
+
+    @property
+    def unnamed(self) -> list[Problem]:
+        """The problems of files that `problems` only counts, since there are many of a kind."""
+        named = set(self.problems)
+        return [
+            p for p in (*(self.plan.unnamed if self.plan else ()), *self.masks) if p not in named
+        ]
 
     @property
     def errors(self) -> list[Problem]:
@@ -151,6 +161,7 @@ def preflight(
             problems += mask_problems(masks)
             found = _planned(job, base, without(plan, masks), problems, runs)
             found = _with_statistics(job, found, None, check_stop)
+            found = replace(found, masks=tuple(dict.fromkeys(masks.values())))
         found = _with_duplicates(job, found, bad, same)
     return found
 

@@ -15,7 +15,9 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from core.cli.check import check_target
 from core.cli.job import build_job
+from core.data.plan import NAMED_AT_MOST
 from core.data.tokens import count_tokens
 from core.errors import Problem
 from core.runs import preflight as module
@@ -400,6 +402,24 @@ def test_the_command_checks_a_plain_folder(mixed: Path, limner: Any) -> None:
     assert [group["exact"] for group in data["duplicates"]] == [True, False]
     assert data["statistics"][0]["tags"]["a thing"] == 4
     assert data["statistics"][0]["most_tokens"] == 100
+
+
+def test_json_names_every_file_that_the_text_only_counts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    Image.new("RGB", (64, 64)).save(folder / "good.png")
+    for number in range(NAMED_AT_MOST + 3):
+        (folder / f"bad {number}.png").write_bytes(b"")
+    check_target(str(folder), [], runs=None, as_json=False)
+    told = capsys.readouterr().err
+    assert "3 more files" in told and "limner check --json" in told
+    check_target(str(folder), [], runs=None, as_json=True)
+    problems = json.loads(capsys.readouterr().out)["problems"]
+    bad = [p["file"] for p in problems if p["code"] == "picture_unreadable"]
+    assert len(bad) == len(set(bad)) == NAMED_AT_MOST + 3
+    assert all(p["file"] for p in problems if p["code"] == "picture_unreadable")
 
 
 def test_an_empty_folder_cannot_be_used(tmp_path: Path, limner: Any) -> None:

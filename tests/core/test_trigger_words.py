@@ -73,3 +73,8 @@ def test_a_name_that_no_learned_concept_has_is_told_where_it_is_written() -> Non
 @pytest.mark.parametrize("name", ["", "猫", "a", "été"])
 def test_a_word_is_proposed_for_any_name(name: str) -> None:
     assert proposed_word(name).isascii() and len(proposed_word(name)) >= 3
+
+
+def test_a_named_concept_is_found_whatever_the_unicode_form_case_and_spaces() -> None:
+    triggers = triggers_of(data_with(("Caf\u00e9 Robot", "train", "zxk"))["concepts"])
+    assert fill("{trigger:cafe\u0301  ROBOT}, rain", triggers).text == "zxk, rain"

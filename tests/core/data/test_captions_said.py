@@ -130,3 +130,12 @@ def test_what_the_system_refused_for_a_moment_is_not_remembered(add_picture: Add
     path = add_picture("a.png", caption="x")
     remember_undecodable({path: "The file cannot be read (Input/output error)."})
     assert known_undecodable() == {}
+
+
+def test_a_caption_file_that_is_not_chosen_yet_is_asked_for(
+    make_job: MakeJob, add_picture: AddPicture
+) -> None:
+    add_picture("a.png")
+    problem = told(plan_of(job_of(make_job, source="single_file")), "concept_no_caption_file")
+    assert "choose that file" in problem.title and not problem.detail
+    assert problem.setting == "concepts.0.prompt.file"

@@ -126,7 +126,8 @@ def test_many_bad_files_are_counted_and_logged(
     plan = make_plan(make_job(), bucket_step=8)
     assert plan.concepts[0].skipped == NAMED_AT_MOST + 7
     assert len(plan.problems) == NAMED_AT_MOST + 1
-    assert "7 more" in plan.problems[-1].title
+    assert "7 more" in plan.problems[-1].title and "--json" in plan.problems[-1].hint
+    assert len({p.file for p in (*plan.problems[:-1], *plan.unnamed)}) == NAMED_AT_MOST + 7
     # The run's warnings come to the log by another way.
     logged = [record.getMessage() for record in caplog.records]
     assert len(logged) == 7 and all("left out" in text and "is empty" in text for text in logged)

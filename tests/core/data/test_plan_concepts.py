@@ -308,10 +308,10 @@ def test_pictures_without_transparency_are_told(
     job.concepts[1].mask.source = "alpha"
     plan = make_plan(job, bucket_step=8)
     assert [p.title for p in plan.problems] == [
-        "Concept robot shall be learned by transparency, but no picture of it has any; they are "
-        "learned whole.",
-        "Concept test shall be measured by transparency, but no picture of it has any; they are "
-        "measured whole.",
+        "Concept robot is to be learned by transparency, but none of its pictures has any; "
+        "they are learned whole.",
+        "Concept test is to be measured by transparency, but none of its pictures has any; "
+        "they are measured whole.",
     ]
     Image.new("RGBA", (64, 64), (1, 2, 3, 100)).save(folder / "c.png")
     (folder / "c.txt").write_text("x")
