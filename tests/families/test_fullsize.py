@@ -82,10 +82,8 @@ def photographs(folder: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_training_the_full_size_model_in_bfloat16(
-    models: tuple[Path, Path], tmp_path: Path
-) -> None:
-    """A few steps at 256 px from the single file, by the real worker, within 6 GB."""
+def test_training_the_full_size_model(models: tuple[Path, Path], tmp_path: Path) -> None:
+    """A few steps at 256 px from the single file, by the real worker, within 8 GB."""
     data = defaults()
     for setting, value in {
         "model.base": str(models[1]),
@@ -93,7 +91,6 @@ def test_training_the_full_size_model_in_bfloat16(
         "training.resolution": 256,
         "training.batch_size": 1,
         "training.max_steps": 2,
-        "training.precision": "bfloat16",
         "lora.rank": 4,
         "lora.alpha": 4.0,
         "lora.targets": "attention_ff",
@@ -110,7 +107,7 @@ def test_training_the_full_size_model_in_bfloat16(
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-        assert peak < 6 * 2**30, f"{peak / 2**30:.1f} GiB"
+        assert peak < 8 * 2**30, f"{peak / 2**30:.1f} GiB"
     log = run.log_file.read_text(encoding="utf-8")
     assert process.wait() == 0, log[-3000:]
     events = [json.loads(line) for line in run.events_file.read_text().splitlines()]
