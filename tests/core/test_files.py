@@ -172,3 +172,19 @@ def test_names_of_devices_are_known(name: str) -> None:
 @pytest.mark.parametrize("name", ["console", "com", "com10", "nullary.txt", "a.con", "lpt\u00bc"])
 def test_other_names_are_not_taken_for_devices(name: str) -> None:
     assert not files.is_reserved_name(name)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="other systems have no such permissions")
+def test_files_get_the_permissions_of_the_umask_which_is_never_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Setting it back and forth would give files of other threads permissions of nobody's choice.
+    mask = os.umask(0o027)
+    monkeypatch.setattr(os, "umask", lambda _mask: pytest.fail("the umask was changed"))
+    try:
+        files.write_bytes(tmp_path / "a", b"a")
+        files.write_with(tmp_path / "b", lambda path: (path.write_bytes(b"b"), path.chmod(0o600)))
+    finally:
+        monkeypatch.undo()
+        os.umask(mask)
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in "ab"] == [0o640, 0o640]
