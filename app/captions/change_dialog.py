@@ -48,13 +48,17 @@ class ChangeDialog(QDialog):
         scopes: Mapping[str, Sequence[Path]],
         kind: Kind = "replace",
         first: str = "",
+        scope: str = "",
     ) -> None:
-        """scopes: `all`, `filtered`, `selected` -> pictures; empty ones are not offered."""
+        """scopes: `all`, `filtered`, `selected` -> pictures; empty ones are not offered.
+        scope: the one that is chosen at first, the first one without."""
         super().__init__(parent)
         self._store = store
         self._scopes = {name: list(pictures) for name, pictures in scopes.items() if pictures}
         self.setWindowTitle(self.tr("Change captions"))
         self._make_fields(kind, first)
+        if scope in self._scopes:
+            self.scope.set_value(scope)
         self.model = ChangeModel(editable=False)
         self.model.ticksChanged.connect(self._show_count)
         self.table = ChangeTable(self.model, store.background)

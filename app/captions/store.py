@@ -44,13 +44,15 @@ class FullHistory(TextHistory, Protocol):
 class _Written:
     """What a job of the writing queue came to; done is what undo or redo gave.
 
-    pictures: whose captions are to be read anew. written: those whose caption was written.
+    pictures: whose captions are to be read again. written: those whose caption was written.
+    way: `undo` or `redo`, "" for changes.
     """
 
     pictures: tuple[Path, ...]
     written: tuple[Path, ...] = ()
     problems: tuple[Problem, ...] = ()
     done: object = None
+    way: str = ""
 
 
 class _Job:
@@ -103,6 +105,7 @@ class CaptionStore(QObject):
         onDisk(list): the same, once the files say so too.
         told(list): problems that the user should see.
         historyMoved(object): what undo or redo did (core.culling.history.Done).
+        wentBack(str, object): `undo` or `redo` and the same, None where there was nothing.
         busyChanged(bool): whether something is being read or written.
     """
 
@@ -111,6 +114,7 @@ class CaptionStore(QObject):
     onDisk = Signal(list)
     told = Signal(list)
     historyMoved = Signal(object)
+    wentBack = Signal(str, object)
     busyChanged = Signal(bool)
 
     def __init__(self, history: FullHistory | None = None, parent: QObject | None = None) -> None:
@@ -298,7 +302,7 @@ class CaptionStore(QObject):
         def work() -> _Written:
             done = getattr(history, name)()
             pictures = tuple(getattr(done, "pictures", ()) or ())
-            return _Written(pictures, (), tuple(getattr(done, "problems", ()) or ()), done)
+            return _Written(pictures, (), tuple(getattr(done, "problems", ()) or ()), done, name)
 
         self._queue(work)
 
@@ -316,7 +320,9 @@ class CaptionStore(QObject):
     def _written(self, result: object) -> None:
         self._running = None
         match result:
-            case _Written(done=done, pictures=pictures, written=written, problems=problems):
+            case _Written(
+                done=done, pictures=pictures, written=written, problems=problems, way=way
+            ):
                 if written:
                     self.onDisk.emit(list(written))
                 if problems:
@@ -324,6 +330,8 @@ class CaptionStore(QObject):
                 self.reload(None if problems else pictures)
                 if done is not None:
                     self.historyMoved.emit(done)
+                if way and not problems:
+                    self.wentBack.emit(way, done)
             case UserError(problems=problems):
                 self.told.emit(list(problems))
                 self.reload()

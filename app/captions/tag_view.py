@@ -306,7 +306,9 @@ class TagView(QWidget):
             icon("pencil"), self.tr("Rename everywhere..."), lambda: self.renameAsked.emit(tag)
         )
         menu.addAction(
-            icon("arrow-up"), self.tr("Move to the front..."), lambda: self.frontAsked.emit(tag)
+            icon("arrow-up"),
+            self.tr("Move to the front everywhere..."),
+            lambda: self.frontAsked.emit(tag),
         )
         menu.addAction(
             icon("trash-2"), self.tr("Delete everywhere..."), lambda: self.deleteAsked.emit(tag)

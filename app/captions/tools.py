@@ -78,6 +78,8 @@ class CaptionTools(QWidget):
         # The newest edit of a single caption, and one that could not be written.
         self._written: Change | None = None
         self._lost: Change | None = None
+        # Whether the end of the change that is being written is told.
+        self._many = False
         self.store = CaptionStore(history, self)
         self.store.loaded.connect(self._loaded)
         self.store.changed.connect(self._changed)
@@ -95,12 +97,15 @@ class CaptionTools(QWidget):
         self.tags = TagView()
         self.tags.filterAsked.connect(self._filter_asked)
         self.tags.clearAsked.connect(lambda: self.set_filter([]))
-        self.tags.renameAsked.connect(lambda tag: self.change("rename", tag))
-        self.tags.deleteAsked.connect(lambda tag: self.change("remove", tag))
-        self.tags.frontAsked.connect(lambda tag: self.change("front", tag))
+        self.tags.renameAsked.connect(lambda tag: self.change("rename", tag, "all"))
+        self.tags.deleteAsked.connect(lambda tag: self.change("remove", tag, "all"))
+        self.tags.frontAsked.connect(lambda tag: self.change("front", tag, "all"))
         self.tags.toggleAsked.connect(self._toggle)
         self.note = Note()
         self.note.setVisible(False)
+        self.undo_link = QPushButton(self.tr("Undo"))
+        self.undo_link.clicked.connect(self.undo)
+        self.undo_link.setVisible(False)
         self._lay_out()
         self._add_shortcuts()
         self._show_current()
@@ -111,7 +116,11 @@ class CaptionTools(QWidget):
         upper.setSpacing(theme.unit(0.75))
         upper.addWidget(self.editor, 1)
         upper.addWidget(self.chips)
-        upper.addWidget(self.note)
+        said = QHBoxLayout()
+        said.setSpacing(theme.unit(0.5))
+        said.addWidget(self.note, 1)
+        said.addWidget(self.undo_link)
+        upper.addLayout(said)
         upper.addLayout(self._buttons())
         bottom = QWidget()
         self._lower = QVBoxLayout(bottom)
@@ -212,6 +221,7 @@ class CaptionTools(QWidget):
         if picture != self._current and self.note.kind() == "help":
             # What went wrong stays until the next change.
             self.note.setVisible(False)
+            self.undo_link.setVisible(False)
         self._current = picture
         self._show_current()
 
@@ -248,11 +258,12 @@ class CaptionTools(QWidget):
         self._filter = tuple(dict.fromkeys(tags))
         self._refilter()
 
-    def change(self, kind: Kind, first: str = "") -> ChangeDialog:
-        """Open the dialog that changes many captions; gives it."""
+    def change(self, kind: Kind, first: str = "", scope: str = "") -> ChangeDialog:
+        """Open the dialog that changes many captions; gives it. scope: see `scopes`, the
+        narrowest without one."""
         self.editor.commit()
-        dialog = ChangeDialog(self.window(), self.store, self.scopes(), kind, first)
-        dialog.applied.connect(self._apply)
+        dialog = ChangeDialog(self.window(), self.store, self.scopes(), kind, first, scope)
+        dialog.applied.connect(self._apply_many)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.open()
         return dialog
@@ -264,7 +275,7 @@ class CaptionTools(QWidget):
         """Open the dialog of automatic captions; gives it."""
         self.editor.commit()
         dialog = AutoDialog(self.window(), self.store, self.scopes())
-        dialog.applied.connect(self._apply)
+        dialog.applied.connect(self._apply_many)
         dialog.unwritten.connect(self._tell_unwritten)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.open()
@@ -281,11 +292,13 @@ class CaptionTools(QWidget):
 
     def undo(self) -> None:
         """Take the last step back."""
+        self._tell([])
         self.editor.commit()
         self.store.undo()
 
     def redo(self) -> None:
         """Do the last step again that was taken back."""
+        self._tell([])
         self.editor.commit()
         self.store.redo()
 
@@ -321,6 +334,15 @@ class CaptionTools(QWidget):
         self._tell([])
         self.store.apply(changes, label, finished)
 
+    def _apply_many(
+        self,
+        changes: Sequence[Change],
+        label: str,
+        finished: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._apply(changes, label, finished)
+        self._many = True
+
     # --- showing -----------------------------------------------------------------
 
     def _loaded(self) -> None:
@@ -343,6 +365,12 @@ class CaptionTools(QWidget):
     def _on_disk(self, pictures: list[Path]) -> None:
         if self._written is not None and self._written.picture in set(pictures):
             self._written = None
+        if self._many:
+            self._many = False
+            text = self.tr("%n caption(s) changed.", "", len(pictures))
+            self.note.set_note(counted(text, len(pictures)), "help")
+            self.note.setVisible(True)
+            self.undo_link.setVisible(True)
         self.captionsChanged.emit(pictures)
 
     def _show_counts(self) -> None:
@@ -412,6 +440,8 @@ class CaptionTools(QWidget):
             self.filterChanged.emit(None)
 
     def _tell(self, problems: list[Problem]) -> None:
+        self.undo_link.setVisible(False)
+        self._many = False
         text = " ".join(problem.sentence() for problem in problems[:5])
         if problems and self._written is not None:
             # What was typed must not vanish with the writing that failed.

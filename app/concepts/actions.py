@@ -48,8 +48,6 @@ class PictureActions(QObject):
             "edit": self.edit_caption,
             "copy": lambda: self.copy_captions(selected),
             "paste": lambda: self.paste_caption(selected),
-            "undo": self.changes.undo,
-            "redo": self.changes.redo,
             "reject": lambda: self.toggle_mark(selected, "reject"),
             "keep": lambda: self.toggle_mark(selected, "keep"),
         }

@@ -40,6 +40,7 @@ from PySide6.QtWidgets import (
 from app import theme
 from app.concepts.model import PictureModel
 from app.concepts.tiles import CaptionEditor, TileDelegate, tile_shape
+from app.concepts.undoing import way_of
 from app.thumbnails import ThumbnailStore
 
 Index = QModelIndex | QPersistentModelIndex
@@ -49,8 +50,6 @@ _STANDARD = QKeySequence.StandardKey
 _HOVERS = (QEvent.Type.HoverEnter, QEvent.Type.HoverMove, QEvent.Type.HoverLeave)
 # Keys of the grid that are the window's elsewhere.
 _OWN_KEYS = (
-    _STANDARD.Undo,
-    _STANDARD.Redo,
     _STANDARD.Copy,
     _STANDARD.Paste,
     _STANDARD.SelectAll,
@@ -408,7 +407,7 @@ class PictureGrid(QAbstractItemView):
         if (
             event.type() == QEvent.Type.ShortcutOverride
             and isinstance(event, QKeyEvent)
-            and (any(event.matches(key) for key in _OWN_KEYS) or _is_redo(event))
+            and (any(event.matches(key) for key in _OWN_KEYS) or way_of(event))
         ):
             event.accept()
             return True
@@ -431,17 +430,15 @@ class PictureGrid(QAbstractItemView):
 
     def _meaning(self, event: QKeyEvent) -> str:
         """What a key asks for, or empty."""
+        if way := way_of(event):
+            return way
         standard = {
-            "undo": _STANDARD.Undo,
-            "redo": _STANDARD.Redo,
             "copy": _STANDARD.Copy,
             "paste": _STANDARD.Paste,
         }
         for what, key in standard.items():
             if event.matches(key):
                 return what
-        if _is_redo(event):
-            return "redo"
         if event.modifiers() not in (
             Qt.KeyboardModifier.NoModifier,
             Qt.KeyboardModifier.KeypadModifier,
@@ -485,13 +482,3 @@ class PictureGrid(QAbstractItemView):
         super().wheelEvent(event)
         # The page around the grid stays where it is while the wheel turns over the grid.
         event.accept()
-
-
-def _is_redo(event: QKeyEvent) -> bool:
-    control = Qt.KeyboardModifier.ControlModifier
-    if event.matches(_STANDARD.Redo):
-        return True
-    if event.key() == Qt.Key.Key_Y:
-        return event.modifiers() == control
-    both = control | Qt.KeyboardModifier.ShiftModifier
-    return event.key() == Qt.Key.Key_Z and event.modifiers() == both

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QPoint, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QGuiApplication, QKeyEvent
 from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
@@ -31,6 +31,7 @@ from app.concepts.model import PictureModel
 from app.concepts.side import SidePanel
 from app.concepts.source import PictureSource
 from app.concepts.toolbar import PictureBar
+from app.concepts.undoing import way_of, words_of
 from app.i18n import counted
 from app.icons import icon
 from app.thumbnails import ThumbnailStore
@@ -95,8 +96,8 @@ class PicturesPage(QWidget):
         self.progress.hide()
         self.find_alikes = QPushButton(icon("copy"), self.tr("Find look-alikes"))
         self.find_alikes.clicked.connect(self._find_or_stop)
-        self.undo = tool_button("undo-2", self.tr("Undo (Ctrl+Z)"), self.changes.undo)
-        self.redo = tool_button("redo-2", self.tr("Redo (Ctrl+Y)"), self.changes.redo)
+        self.undo = tool_button("undo-2", self.tr("Undo (Ctrl+Z)"), lambda: self.go_back("undo"))
+        self.redo = tool_button("redo-2", self.tr("Redo (Ctrl+Y)"), lambda: self.go_back("redo"))
         self.act = tool_button("ellipsis", self.tr("What can be done to the selected pictures"))
         self.act.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.menu = QMenu(self.act)
@@ -145,7 +146,7 @@ class PicturesPage(QWidget):
         bar.listChosen.connect(grid.set_as_list)
         bar.sideToggled.connect(self.side.setVisible)
         grid.edgeChanged.connect(bar.set_edge)
-        grid.asked.connect(self.acts.do)
+        grid.asked.connect(self._asked)
         self.acts.said.connect(self._say)
         self.acts.openRequested.connect(self.open_viewer)
         grid.menuRequested.connect(self._show_menu)
@@ -173,6 +174,7 @@ class PicturesPage(QWidget):
         self.side.filterChanged.connect(model.set_only)
         self.side.pictureWanted.connect(self.reveal)
         self.side.filesChanged.connect(self._files_changed)
+        self.side.wentBack.connect(lambda way, done: self._say(words_of(way, done)))
         application = QGuiApplication.instance()
         if isinstance(application, QGuiApplication):
             application.applicationStateChanged.connect(self._maybe_changed_outside)
@@ -406,8 +408,8 @@ class PicturesPage(QWidget):
         assert isinstance(outcome, Outcome)
         if outcome.problems:
             self._say(first_sentence(outcome.problems), "error")
-        elif outcome.kind in ("undo", "redo"):
-            self._say_undone(outcome)
+        elif (way := outcome.kind) in ("undo", "redo"):
+            self._say(words_of(way, outcome.done))
         elif outcome.kind == "delete" and outcome.done is not None:
             number = len(outcome.done.pictures)
             text = self.tr("Moved %n picture(s) to the trash; Ctrl+Z brings back.", "", number)
@@ -435,16 +437,31 @@ class PicturesPage(QWidget):
         else:
             QTimer.singleShot(0, self, self.source.refresh)
 
-    def _say_undone(self, outcome: object) -> None:
-        from app.viewer.worker import Outcome
+    def _asked(self, what: str) -> None:
+        (self.go_back if what in ("undo", "redo") else self.acts.do)(what)
 
-        assert isinstance(outcome, Outcome)
-        if outcome.done is None:
-            nothing = self.tr("There is nothing to undo.")
-            self._say(nothing if outcome.kind == "undo" else self.tr("There is nothing to redo."))
-            return
-        text = self.tr("Undone: %1") if outcome.kind == "undo" else self.tr("Done again: %1")
-        self._say(text.replace("%1", outcome.done.label))
+    def go_back(self, way: str) -> None:
+        """Undo or redo the last change to these pictures' files, in the order of the changes.
+
+        What the tools for captions are still writing comes first."""
+        tools = self.side.tools
+        if tools is not None and self.side.shows_captions() and tools.store.history is not None:
+            (tools.undo if way == "undo" else tools.redo)()
+        else:
+            (self.changes.undo if way == "undo" else self.changes.redo)()
+
+    def event(self, event: QEvent) -> bool:
+        # The window's undo is the settings'; wherever the focus is in here it is these files'.
+        if event.type() == QEvent.Type.ShortcutOverride and way_of(event):
+            event.accept()
+            return True
+        return super().event(event)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if way := way_of(event):
+            self.go_back(way)
+        else:
+            super().keyPressEvent(event)
 
     def _show_menu(self, at: QPoint) -> None:
         menu = QMenu(self)

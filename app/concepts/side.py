@@ -26,12 +26,14 @@ class SidePanel(QWidget):
     """Shows one of its two pages. Signals:
 
     filterChanged(paths or None): show only these pictures. pictureWanted(path): go to it.
-    filesChanged(): caption files were changed from here.
+    filesChanged(): caption files were changed from here. wentBack(way, done): what undo or redo
+    came to there (see app.concepts.undoing.words_of).
     """
 
     filterChanged = Signal(object)
     pictureWanted = Signal(object)
     filesChanged = Signal()
+    wentBack = Signal(str, object)
 
     def __init__(
         self,
@@ -86,6 +88,7 @@ class SidePanel(QWidget):
         self.tools.showPicture.connect(self.pictureWanted)
         self.tools.captionsChanged.connect(lambda _: self.filesChanged.emit())
         self.tools.historyMoved.connect(lambda _: self.filesChanged.emit())
+        self.tools.store.wentBack.connect(self.wentBack)
         self.stack.addWidget(self.tools)
 
     def set_look(self, look: Look) -> None:

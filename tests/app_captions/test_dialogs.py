@@ -380,3 +380,25 @@ def test_a_name_of_any_bytes_is_shown(tools: CaptionTools, open_auto, finished, 
     finished(dialog)
     assert dialog.model.change(0).after == "picture 5"
     dialog.table.grab()
+
+
+@pytest.mark.parametrize(("kind", "signal"), [("rename", "renameAsked"), ("remove", "deleteAsked")])
+def test_everywhere_is_in_all_captions_whatever_is_filtered_or_selected(
+    tools: CaptionTools, pictures, previewed, settle, caption, kind, signal, qtbot: Any
+):
+    tools.set_filter(["rain"])
+    tools.set_selected(pictures[:2])
+    getattr(tools.tags, signal).emit("robot")
+    dialog = next(d for d in tools.window().findChildren(ChangeDialog) if d.isVisible())
+    assert (dialog.kind.value(), dialog.scope.value()) == (kind, "all")
+    if kind == "rename":
+        qtbot.keyClicks(dialog.second, "android")
+    previewed(dialog, 3)
+    dialog.apply.click()
+    settle(tools)
+    assert "robot" not in tools.store.counts()
+    assert (tools.note.text(), tools.undo_link.isVisible()) == ("3 captions changed.", True)
+    tools.undo_link.click()
+    settle(tools)
+    assert caption(1) == "robot, night" and caption(3) == "robot, rain, robot"
+    assert not tools.undo_link.isVisible() and not tools.note.isVisible()

@@ -53,7 +53,7 @@ def test_nothing_to_undo_is_said(room: Room, folder: Path) -> None:
     room.choose("p 0.png")
     room.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     room.settle()
-    assert "nothing to undo" in room.page.said.text()
+    assert room.page.said.text() == "Nothing to undo."
 
 
 def test_the_folder_gains_and_loses_files(room: Room, folder: Path) -> None:

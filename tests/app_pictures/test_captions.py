@@ -164,3 +164,32 @@ def test_captions_from_elsewhere_are_shown_but_not_edited(room: Room, folder: Pa
     room.settle()
     assert "Settings" in room.page.said.text()
     assert not (folder / "p 4.txt").exists()
+
+
+def test_control_z_restores_captions_wherever_the_focus_is(
+    room: Room, folder: Path, qtbot: Any
+) -> None:
+    """After a dialog the focus is on a button, where the window's undo of settings would win."""
+    page = room.open(folder)
+    reached: list[bool] = []
+    QShortcut(QKeySequence("Ctrl+Z"), page.window(), lambda: reached.append(True))
+    page.side.show_page("captions")
+    tools = page.side.tools
+    assert tools is not None
+    room.until(lambda: len(tools.store.texts) == 6 and not tools.store.is_busy())
+    before = {path: path.read_bytes() for path in folder.glob("*.txt")}
+    for widget in (tools.auto_button, tools.tags.list, page.grid):
+        dialog = tools.change("add", "mark")
+        room.until(lambda shown=dialog: shown.model.rowCount() == 6)
+        dialog.apply.click()
+        room.until(lambda: not tools.store.is_busy())
+        room.settle()
+        assert all("mark" in path.read_text(encoding="utf-8") for path in folder.glob("*.txt"))
+        page.window().activateWindow()
+        widget.setFocus()
+        qtbot.keyClick(widget, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+        room.until(lambda: not tools.store.is_busy())
+        room.settle()
+        assert {path: path.read_bytes() for path in folder.glob("*.txt")} == before, widget
+        assert page.said.text() == "6 captions restored"
+    assert not reached
