@@ -18,7 +18,7 @@ from core.data.companions import mask_beside, texts_without_picture
 from core.data.images import PictureError, may_be_transparent, picture_size
 from core.data.plan_notes import Notes, concept_name
 from core.data.types import ConceptSummary, Item, Placement
-from core.data.wildcards import has_choices, read_wildcards
+from core.data.wildcards import has_choices, read_wildcards, shows_choices
 from core.errors import Problem
 
 # A share of the picture that nobody expects to lose to the crop.
@@ -274,6 +274,11 @@ class ConceptReader:
         notes = []
         if self._guesses:
             notes.append(plan_notes.guessed_encodings(name, index, self._guesses))
+        if not self.concept.caption.choices:
+            unused = [i.path for i in self.items if any(map(shows_choices, i.captions))]
+            if unused:
+                pictures = list(dict.fromkeys(unused))
+                notes.append(plan_notes.choices_off(name, index, pictures))
         if counted.several:
             notes.append(plan_notes.several_lines(name, index, counted.several))
         if self.concept.prompt.source == "caption_file":

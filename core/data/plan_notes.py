@@ -249,6 +249,21 @@ def several_lines(name: str, index: int, pictures: Sequence[Path]) -> Problem:
     )
 
 
+def choices_off(name: str, index: int, pictures: Sequence[Path]) -> Problem:
+    """The warning about captions whose choices and wildcards are learned as they stand."""
+    one = len(pictures) == 1
+    return Problem(
+        code="choices_off",
+        title=f"{len(pictures)} {'caption' if one else 'captions'} of concept {name} "
+        f"{'has' if one else 'have'} choices or wildcards, such as that of {pictures[0].name}, "
+        f"and {'is' if one else 'are'} trained as written; switch on Choices and wildcards to "
+        "draw from them.",
+        severity="warning",
+        setting=f"concepts.{index}.caption.choices",
+        file=str(pictures[0]),
+    )
+
+
 def lost_texts(name: str, index: int, texts: Sequence[Path]) -> Problem:
     """The warning about text files beside the pictures that no picture has for a caption."""
     shown = ", ".join(path.name for path in texts[:5])

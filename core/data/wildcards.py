@@ -29,12 +29,19 @@ _DEEPEST = 16
 _MOST_REPLACED = 256
 _MOST_FILES = 1000
 
+_CHOICE = re.compile(r"\{[^{}]*(?:\||\$\$)[^{}]*\}")
+
 
 def has_choices(text: str) -> bool:
     """Whether `expand` might change the text."""
     return ("{" in text and ("|" in text or "$$" in text)) or (
         "__" in text and bool(_NAME.search(text))
     )
+
+
+def shows_choices(text: str) -> bool:
+    """Whether the text has a whole choice or wildcard, rather than single signs of one."""
+    return bool(_CHOICE.search(text)) or ("__" in text and bool(_NAME.search(text)))
 
 
 def expand(text: str, lines: Lines, generator: random.Random) -> str:

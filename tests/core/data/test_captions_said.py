@@ -139,3 +139,17 @@ def test_a_caption_file_that_is_not_chosen_yet_is_asked_for(
     problem = told(plan_of(job_of(make_job, source="single_file")), "concept_no_caption_file")
     assert "choose that file" in problem.title and not problem.detail
     assert problem.setting == "concepts.0.prompt.file"
+
+
+@pytest.mark.parametrize("caption", ["a {red|blue} robot", "a __animals/*__", "{2$$a|b} robot"])
+def test_choices_that_are_not_switched_on_are_named(
+    make_job: MakeJob, add_picture: AddPicture, caption: str
+) -> None:
+    add_picture("a.png", caption=caption)
+    add_picture("b.png", caption="a plain {robot} ||| of a __ kind")
+    job = make_job()
+    problem = told(plan_of(job), "choices_off")
+    assert problem.title.startswith("1 caption") and problem.file.endswith("a.png")
+    assert problem.setting == "concepts.0.caption.choices"
+    job.concepts[0].caption.choices = True
+    assert "choices_off" not in [p.code for p in plan_of(job).problems]
