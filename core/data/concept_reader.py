@@ -141,6 +141,8 @@ class ConceptReader:
         """
         if not found:
             self._look_for_captions()
+        if found and self._counted.rejected == found:
+            self.notes.add(plan_notes.all_rejected(self.name, self.index, found))
         self.notes.add(*self._closing_notes())
         return ConceptSummary(
             index=self.index,

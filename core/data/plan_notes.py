@@ -360,6 +360,18 @@ def empty_folder(name: str, index: int, concept: Concept) -> Problem:
     )
 
 
+def all_rejected(name: str, index: int, count: int) -> Problem:
+    """The warning about a concept of which every picture is left out by its mark."""
+    every = "The only picture" if count == 1 else f"All {count} pictures"
+    return Problem(
+        code="pictures_all_rejected",
+        title=f"{every} of concept {name} {'is' if count == 1 else 'are'} marked as rejected and "
+        "left out; take the mark from those to learn, or switch on Rejected pictures too.",
+        severity="warning",
+        setting=f"concepts.{index}.include_rejected",
+    )
+
+
 def no_folder(name: str, index: int) -> Problem:
     """The error about a concept without a folder."""
     return Problem(

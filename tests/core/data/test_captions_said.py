@@ -153,3 +153,17 @@ def test_choices_that_are_not_switched_on_are_named(
     assert problem.setting == "concepts.0.caption.choices"
     job.concepts[0].caption.choices = True
     assert "choices_off" not in [p.code for p in plan_of(job).problems]
+
+
+def test_a_concept_of_rejected_pictures_alone_says_why_nothing_is_left(
+    folder: Path, make_job: MakeJob, add_picture: AddPicture
+) -> None:
+    add_picture("a.png", caption="x")
+    add_picture("b.png", caption="x")
+    change_notes(folder, {"a.png": {"mark": "reject"}, "b.png": {"mark": "reject"}})
+    job = make_job()
+    problem = told(plan_of(job), "pictures_all_rejected")
+    assert problem.title.startswith("All 2 pictures")
+    assert problem.setting == "concepts.0.include_rejected"
+    change_notes(folder, {"b.png": {"mark": ""}})
+    assert "pictures_all_rejected" not in [p.code for p in plan_of(job).problems]
