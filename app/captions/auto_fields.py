@@ -30,7 +30,8 @@ class OptionFields(QObject):
             field = _make(name, kind)
             field.set_value(_shown(_remembered(name, kind, getattr(defaults, name))))
             field.setToolTip(schema(ABOUT[name].help))
-            field.setAccessibleName(schema(ABOUT[name].title))
+            named = field.line if isinstance(field, PathField) else field
+            named.setAccessibleName(schema(ABOUT[name].title))
             field.edited.connect(lambda _, name=name: self.edited.emit(name))
             self.fields[name] = field
 

@@ -122,6 +122,8 @@ class ChangeDialog(QDialog):
         )
         self.first, self.second = TextField(), TextField()
         self.first.setText(first)
+        self.kind.setAccessibleName(self.tr("Change"))
+        self.scope.setAccessibleName(self.tr("Pictures to change"))
         self.regular = CheckField(self.tr("Regular expression"))
         self.capitals = CheckField(self.tr("Capitals matter"))
         self.whole = CheckField(self.tr("Whole words"))
@@ -129,6 +131,7 @@ class ChangeDialog(QDialog):
         self.at_end = CheckField(self.tr("At the end"))
         self.keep = NumberField(whole=True, optional=False)
         self.keep.set_value(0)
+        self.keep.setAccessibleName(self.tr("Tags that stay in front"))
         # Tags that are there already are offered while one is typed.
         self._completer = QCompleter(sorted(self._store.counts(), key=str.casefold), self)
         self._completer.setCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
@@ -201,6 +204,8 @@ class ChangeDialog(QDialog):
         has_first = kind not in ("order", "duplicates")
         self.first_label.setText(names.get(kind, self.tr("Tag")))
         self.second_label.setText(self.tr("Replace by") if kind == "replace" else self.tr("Name"))
+        self.first.setAccessibleName(self.first_label.text())
+        self.second.setAccessibleName(self.second_label.text())
         shown: list[tuple[QWidget, bool]] = [
             *((widget, has_first) for widget in (self.first_label, self.first)),
             *((w, kind in ("replace", "rename")) for w in (self.second_label, self.second)),

@@ -281,6 +281,7 @@ class ChangeTable(QTableView):
 
     def __init__(self, model: ChangeModel, background: Background) -> None:
         super().__init__()
+        self.setAccessibleName(self.tr("Captions before and after"))
         self._background = background
         self._images: dict[Path, QImage] = {}
         self._changes = model

@@ -207,6 +207,7 @@ class TagView(QWidget):
         self.sort.toggled.connect(self.model.set_by_name)
         self.search = TextField()
         self.search.setPlaceholderText(self.tr("Search tags"))
+        self.search.setAccessibleName(self.tr("Search tags"))
         self.search.setClearButtonEnabled(True)
         self.search.textChanged.connect(self.model.set_search)
         self.list = _List()

@@ -258,9 +258,18 @@ class PictureModel(QAbstractListModel):
             return facts.path.name
         if role == Qt.ItemDataRole.EditRole:
             return facts.text
+        if role == Qt.ItemDataRole.AccessibleTextRole:
+            return self._spoken(facts)
         if role == Qt.ItemDataRole.AccessibleDescriptionRole:
             return facts.problem or facts.text
         return None
+
+    def _spoken(self, facts: PictureFacts) -> str:
+        """What a screen reader says of a picture: its name, mark and caption."""
+        marks = {"keep": self.tr("kept"), "reject": self.tr("rejected")}
+        said = facts.problem or facts.text.strip() or self.tr("no caption")
+        parts = (facts.path.name, marks.get(facts.note.mark, ""), said)
+        return ", ".join(part for part in parts if part)
 
     def setData(self, index: Index, value: Any, role: int = Qt.ItemDataRole.EditRole) -> bool:
         if role != Qt.ItemDataRole.EditRole or not index.isValid():

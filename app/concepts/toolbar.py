@@ -44,6 +44,7 @@ class PictureBar(QWidget):
         super().__init__()
         self.search = QLineEdit()
         self.search.setPlaceholderText(self.tr("Search in captions and names"))
+        self.search.setAccessibleName(self.tr("Search in captions and names"))
         self.search.setClearButtonEnabled(True)
         self.search.setMinimumWidth(theme.em(16))
         self._delay = QTimer(self)

@@ -193,3 +193,18 @@ def test_control_z_restores_captions_wherever_the_focus_is(
         assert {path: path.read_bytes() for path in folder.glob("*.txt")} == before, widget
         assert page.said.text() == "6 captions restored"
     assert not reached
+
+
+def test_a_screen_reader_hears_name_mark_and_caption(room: Room, folder: Path) -> None:
+    page = room.open(folder)
+    room.choose("p 1.png")
+    room.key(Qt.Key.Key_K)
+    room.settle()
+
+    def said(name: str) -> str:
+        index = page.model.index(room.names().index(name))
+        return str(index.data(Qt.ItemDataRole.AccessibleTextRole))
+
+    assert said("p 1.png") == "p 1.png, kept, a red robot"
+    assert said("p 4.png") == "p 4.png, no caption"
+    assert page.bar.search.accessibleName()
