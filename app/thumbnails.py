@@ -1,7 +1,6 @@
 """Small pictures of large ones: decoded in threads, kept on disk, what is on screen first.
 
-`QImageReader.read` on a path releases the interpreter lock while it decodes; what Qt cannot read
-exactly (AVIF, HEIC, CMYK, 16 bits a channel, doubtful JPEGs) is read the way training reads it.
+They are decoded as the viewer decodes, so that a picture lies and looks the same everywhere.
 """
 
 from __future__ import annotations
@@ -21,9 +20,10 @@ from pathlib import Path
 
 import shiboken6
 from PySide6.QtCore import QObject, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QColorSpace, QImage, QImageReader, QPainter
+from PySide6.QtGui import QImage, QImageReader, QPainter
 
 from app.background import end_later, give_way
+from app.viewer.decode import decode
 from core import files
 from core.paths import cache_dir
 
@@ -39,19 +39,9 @@ _QUALITY = 88
 _DAY = 86400
 _SWITCH_SECONDS = 0.0005
 # Part of each key: another way of making thumbnails makes them anew.
-_VERSION = "1"
+_VERSION = "2"
 # Qt's own limit of 256 MB refuses pictures of more than 64 megapixels.
 _ALLOCATION_MB = 1024
-_EXACT_FORMATS = (
-    QImage.Format.Format_RGB32,
-    QImage.Format.Format_ARGB32,
-    QImage.Format.Format_ARGB32_Premultiplied,
-    QImage.Format.Format_Indexed8,
-    QImage.Format.Format_Grayscale8,
-    QImage.Format.Format_Mono,
-    QImage.Format.Format_MonoLSB,
-    QImage.Format.Format_RGB888,
-)
 _log = logging.getLogger(__name__)
 
 Key = tuple[str, int]
@@ -394,12 +384,16 @@ def _read_kept(file: Path) -> QImage:
 def make_thumbnail(path: Path, edge: int) -> QImage:
     """The whole picture, upright, in sRGB on white, its longest side at most `edge` pixels.
 
-    Format RGB32. Raises PictureError when any part of the picture cannot be read.
+    Format RGB32, the same colours as in the viewer and in training. Raises PictureError when any
+    part of the picture cannot be read.
     """
-    image = _read_with_qt(path, edge)
-    if image is None:
-        image = _read_as_training(path, edge)
-    return on_white(image)
+    picture = decode(os.fspath(path), QSize(edge, edge))
+    if picture.problem:
+        # Late: the window is there before the first picture is read.
+        from core.data.images import PictureError
+
+        raise PictureError(picture.problem)
+    return on_white(picture.image)
 
 
 def on_white(image: QImage) -> QImage:
@@ -412,55 +406,3 @@ def on_white(image: QImage) -> QImage:
     painter.drawImage(0, 0, image)
     painter.end()
     return white
-
-
-def _read_with_qt(path: Path, edge: int) -> QImage | None:
-    """None where Qt's reading is not exact or fails: the strict reading tells why."""
-    reader = QImageReader(str(path))
-    reader.setAutoTransform(True)
-    if bytes(reader.format().data()) == b"jpeg" and not has_end_of_jpeg(path):
-        return None
-    if reader.imageFormat() not in _EXACT_FORMATS:
-        return None
-    size = reader.size()
-    if not size.isValid() or size.isEmpty():
-        return None
-    if max(size.width(), size.height()) > edge:
-        reader.setScaledSize(_fitting(size, edge))
-    image = reader.read()
-    if image.isNull():
-        return None
-    srgb = QColorSpace(QColorSpace.NamedColorSpace.SRgb)
-    if image.colorSpace().isValid() and image.colorSpace() != srgb:
-        image.convertToColorSpace(srgb)
-    return image
-
-
-def _fitting(size: QSize, edge: int) -> QSize:
-    fitted = size.scaled(edge, edge, Qt.AspectRatioMode.KeepAspectRatio)
-    return fitted.expandedTo(QSize(1, 1))
-
-
-def has_end_of_jpeg(path: Path) -> bool:
-    """Whether a JPEG ends with its end marker: Qt paints what is missing grey and says nothing."""
-    try:
-        with open(path, "rb") as file:
-            file.seek(-2, os.SEEK_END)
-            return file.read(2) == b"\xff\xd9"
-    except OSError:
-        return False
-
-
-def _read_as_training(path: Path, edge: int) -> QImage:
-    # Late: the window is there before the first picture is read.
-    from core.data.images import load_picture
-
-    picture = load_picture(path, at_least=(2 * edge, 2 * edge))
-    size = _fitting(QSize(*picture.size), edge)
-    if max(picture.size) > edge:
-        picture = picture.resize((size.width(), size.height()), reducing_gap=2.0)
-    data = picture.convert("RGBA").tobytes()
-    width, height = picture.size
-    return QImage(data, width, height, width * 4, QImage.Format.Format_RGBA8888).convertToFormat(
-        QImage.Format.Format_RGB32
-    )

@@ -2,7 +2,8 @@
 
 `QImageReader.read` on a path lets go of the interpreter's lock while it decodes and scales;
 decoding from bytes keeps it for as long as the picture takes. What Qt has no reader for, or reads
-otherwise than training does (CMYK, 16 bits, TIFF), goes the way of `core.data.images`.
+otherwise than training does (CMYK, 16 bits, TIFF, a gamma, a turned PNG), goes the way of
+`core.data.images`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from PySide6.QtGui import (
     QPixelFormat,
 )
 
+from core.data.signs import reads_alike
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -35,8 +38,7 @@ ALLOCATION_MB = 1024
 LARGE_PIXELS = 40_000_000
 _one_large_at_a_time = threading.Lock()
 
-_QT_FORMATS = frozenset({b"jpeg", b"jpg", b"png", b"webp", b"bmp", b"gif"})
-_ANIMATED_FORMATS = frozenset({b"gif", b"webp"})
+_QT_FORMATS = frozenset({b"jpeg", b"jpg", b"png", b"webp"})
 _DEEP_OR_PRINT = frozenset(
     {
         QImage.Format.Format_CMYK8888,
@@ -135,11 +137,11 @@ def _with_qt(path: str, box: QSize | None) -> Picture | None:
     stored = reader.size()
     if kind not in _QT_FORMATS or not stored.isValid() or stored.isEmpty():
         return None
-    if reader.imageFormat() in _DEEP_OR_PRINT or (kind.startswith(b"jp") and _is_cut_off(path)):
+    if reader.imageFormat() in _DEEP_OR_PRINT or not _reads_alike(path):
         return None
     turned = bool(reader.transformation() & QImageIOHandler.Transformation.TransformationRotate90)
     size = stored.transposed() if turned else stored
-    animated = kind in _ANIMATED_FORMATS and reader.supportsAnimation() and reader.imageCount() > 1
+    animated = kind == b"webp" and reader.supportsAnimation() and reader.imageCount() > 1
     target = size if box is None else fitting(size, box)
     if target != size:
         reader.setScaledSize(target.transposed() if turned else target)
@@ -154,22 +156,19 @@ def _with_qt(path: str, box: QSize | None) -> Picture | None:
     return Picture(_drawable(image, transform), size, animated, profile)
 
 
-def _is_cut_off(path: str) -> bool:
-    """Whether a JPEG lacks its end; Qt would show the rest in grey and say nothing."""
+def _reads_alike(path: str) -> bool:
     try:
         with open(path, "rb", buffering=0) as file:
-            length = file.seek(0, os.SEEK_END)
-            file.seek(max(0, length - 65536))
-            return b"\xff\xd9" not in file.read(65536)
+            return reads_alike(file)
     except OSError:
-        return True
+        return False
 
 
 def _way_to_srgb(image: QImage) -> tuple[QColorTransform | None, str]:
     """How the image's colours become sRGB, and its profile's name if that is another.
 
     None where Qt cannot do it as training does. A space without a name comes from a PNG's gamma
-    chunk, which training ignores too.
+    chunk that says sRGB: `reads_alike` lets no other one through.
     """
     space = image.colorSpace()
     name = space.description() if space.isValid() else ""
@@ -178,8 +177,8 @@ def _way_to_srgb(image: QImage) -> tuple[QColorTransform | None, str]:
         return QColorTransform(), ""
     if "srgb" in name.lower():
         name = ""
-    if not space.isValidTarget() and space.colorModel() != QColorSpace.ColorModel.Rgb:
-        return None, name
+    if space.transformModel() != QColorSpace.TransformModel.ThreeComponentMatrix:
+        return None, name  # of profiles with tables Qt takes another one than lcms does
     if image.pixelFormat().colorModel() == QPixelFormat.ColorModel.Grayscale:
         return None, name
     return space.transformationToColorSpace(srgb), name

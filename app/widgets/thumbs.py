@@ -10,7 +10,6 @@ from PySide6.QtCore import QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
     QImage,
-    QImageReader,
     QMouseEvent,
     QPainter,
     QPainterPath,
@@ -20,19 +19,19 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app import icons, theme
 from app.background import Background
-from app.thumbnails import has_end_of_jpeg, on_white
+from app.thumbnails import on_white
+from app.viewer.decode import decode, prepare
 
 MOST = 4
 _KEPT = 400
-# Qt's own limit of 256 MB refuses pictures of more than 64 megapixels.
-QImageReader.setAllocationLimit(1024)
+_STRETCH = 3
 _cache: OrderedDict[tuple[str, int, int], QImage] = OrderedDict()
 
 
 def read_square(path: Path, side: int, cancelled: Callable[[], bool] = lambda: False) -> QImage:
     """The middle square of a picture, `side` pixels; a null image when it cannot be read.
 
-    QImageReader by path lets go of the GIL while it decodes, and JPEG decodes at reduced size.
+    Decoded as in the viewer, at a reduced size.
     """
     try:
         key = (str(path), path.stat().st_mtime_ns, side)
@@ -42,20 +41,7 @@ def read_square(path: Path, side: int, cancelled: Callable[[], bool] = lambda: F
         return _cache[key]
     if cancelled():
         return QImage()
-    reader = QImageReader(str(path))
-    reader.setAutoTransform(True)
-    torn = bytes(reader.format().data()) == b"jpeg" and not has_end_of_jpeg(path)
-    size = reader.size()
-    if size.isValid() and min(size.width(), size.height()) > 0:
-        shorter = min(size.width(), size.height())
-        scale = side / shorter
-        wanted = QSize(
-            max(side, round(size.width() * scale)), max(side, round(size.height() * scale))
-        )
-        reader.setScaledSize(wanted)
-    image = QImage() if torn else reader.read()
-    if image.isNull():
-        image = _read_with_pillow(path)
+    image = _read(path, side)
     if image.isNull():
         return image
     if min(image.width(), image.height()) != side:
@@ -73,17 +59,10 @@ def read_square(path: Path, side: int, cancelled: Callable[[], bool] = lambda: F
     return square
 
 
-def _read_with_pillow(path: Path) -> QImage:
-    """What Qt has no reader for (AVIF, HEIF), read the way training reads it."""
-    from core.data.images import PictureError, load_picture
-
-    try:
-        picture = load_picture(path).convert("RGBA")
-    except (PictureError, OSError):
-        return QImage()
-    width, height = picture.size
-    data = picture.tobytes()
-    return QImage(data, width, height, width * 4, QImage.Format.Format_RGBA8888).copy()
+def _read(path: Path, side: int) -> QImage:
+    prepare()
+    # Shorter sides below `side`, as very long pictures have then, are enlarged again.
+    return decode(str(path), QSize(_STRETCH * side, _STRETCH * side)).image
 
 
 class ThumbStrip(QWidget):

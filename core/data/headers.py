@@ -91,7 +91,7 @@ def png_header(file: BinaryIO, start: bytes) -> tuple[tuple[int, int], int] | No
 def _exif_behind_png(file: BinaryIO) -> bytes | None:
     """The eXIf chunk that some programs write behind the pixels, or None."""
     position = file.tell()
-    file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
+    file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
     tail = file.read(_TAIL)
     file.seek(position)
     at = tail.rfind(b"eXIf")
@@ -112,7 +112,10 @@ def is_webp(start: bytes) -> bool:
 def check_webp_end(file: BinaryIO, start: bytes) -> int:
     """Where the file says that it ends. Raises PictureError when it ends before."""
     end = int.from_bytes(start[4:8], "little") + 8
-    if os.fstat(file.fileno()).st_size < end:
+    position = file.tell()
+    length = file.seek(0, os.SEEK_END)
+    file.seek(position)
+    if length < end:
         raise PictureError("The file ends too early; its end is missing.")
     return end
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import threading
 import warnings
@@ -11,8 +12,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from PIL import Image, ImageChops, ImageCms, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
+from core.data.colours import (
+    grey_profile,
+    profile_of_coding,
+    profile_of_gamma,
+    to_srgb,
+    why_not_converted,
+)
 from core.data.headers import (
     HEAD_BYTES,
     PictureError,
@@ -22,6 +30,7 @@ from core.data.headers import (
     png_header,
     webp_header,
 )
+from core.data.signs import coding_of, gamma_of
 from core.data.types import Placement
 
 if TYPE_CHECKING:
@@ -42,6 +51,7 @@ __all__ = [
     "may_be_transparent",
     "picture_size",
     "to_pixels",
+    "unconverted_colours",
 ]
 
 MAX_PIXELS = 400_000_000
@@ -67,6 +77,9 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# Enough for what says how the colours are meant, in front of the pixels.
+_COLOUR_HEAD = 1 << 16
+_MOST_BYTES = 1 << 31
 # Pictures this large are decoded one at a time, so that many threads don't need many gigabytes.
 _LARGE_PIXELS = 40_000_000
 _one_large_at_a_time = threading.Lock()
@@ -110,8 +123,8 @@ def load_with_alpha(
     path: Path, background: Color = WHITE, at_least: tuple[int, int] | None = None
 ) -> tuple[Image.Image, Image.Image | None]:
     """As `load_picture`, and how opaque each pixel is (grey, 255 is opaque); None where all are."""
-    with _reasons(path), _open(path) as file:
-        start = file.read(HEAD_BYTES)
+    with _reasons(path), _in_memory(path) as file:
+        start = file.read(_COLOUR_HEAD)
         file.seek(0)
         if is_webp(start):
             check_webp_end(file, start)
@@ -125,7 +138,7 @@ def load_with_alpha(
                 image.draft(None, at_least[::-1] if orientation >= 5 else at_least)
             _scale_transparent_colour(image)
             image.load()
-            flat, alpha = _flatten(image, background)
+            flat, alpha = _flatten(image, background, _profile_of(image, start))
             turn = _TURNS.get(orientation)
             if turn is None:
                 return flat, alpha
@@ -198,6 +211,14 @@ def load_pixels(path: Path, placement: Placement, background: Color = WHITE) -> 
     # Twice the size leaves the last, exact scaling to Lanczos.
     image = load_picture(path, background, at_least=(2 * width, 2 * height))
     return to_pixels(image, placement)
+
+
+def _in_memory(path: Path) -> BinaryIO:
+    """The file's contents; itself it is closed, so that others may move or remove it meanwhile."""
+    with _open(path) as file:
+        if os.fstat(file.fileno()).st_size > _MOST_BYTES:
+            raise PictureError("The file is larger than 2 GB; scale the picture down.")
+        return io.BytesIO(file.read(_MOST_BYTES + 1))
 
 
 def _open(path: Path) -> BinaryIO:
@@ -338,9 +359,38 @@ def _scale_transparent_colour(image: ImageFile) -> None:
         image.info["transparency"] = tuple(value >> 8 for value in colour)
 
 
-def _flatten(image: Image.Image, background: Color) -> tuple[Image.Image, Image.Image | None]:
-    """A decoded picture in RGB without transparency, and its transparency if there was any."""
+def unconverted_colours(path: Path) -> str:
+    """What of a picture's colours is not converted to sRGB, in a few words; else empty.
+
+    Raises PictureError when the file cannot be read.
+    """
+    with _reasons(path), _open(path) as file:
+        return why_not_converted(coding_of(file.read(_COLOUR_HEAD)))
+
+
+def _profile_of(image: Image.Image, start: bytes) -> bytes | None:
+    """The ICC profile of a picture that begins with `start`, or one made of what it declares.
+
+    A PNG's cICP outranks its profile (PNG, third edition, section 4.3); in AVIF and HEIC a
+    profile outranks nclx (ISO/IEC 23000-22).
+    """
+    coding = coding_of(start)
     profile = image.info.get("icc_profile")
+    grey = image.mode in ("L", "LA", "I", "I;16", "I;16B", "1")
+    if coding is not None and (image.format == "PNG" or not profile):
+        return profile_of_coding(coding, grey)
+    gamma = None if profile else gamma_of(start)
+    if gamma is None:
+        return profile
+    if grey:
+        return grey_profile(100_000 / gamma.exponent)
+    return profile_of_gamma(gamma)
+
+
+def _flatten(
+    image: Image.Image, background: Color, profile: bytes | None
+) -> tuple[Image.Image, Image.Image | None]:
+    """A decoded picture in RGB without transparency, and its transparency if there was any."""
     mode = image.mode
     alpha: Image.Image | None = None
     if mode.startswith("I") or mode == "F":
@@ -355,7 +405,7 @@ def _flatten(image: Image.Image, background: Color) -> tuple[Image.Image, Image.
         colour = image
     else:
         colour = image.convert("L" if mode == "1" else "RGB")
-    rgb = _to_srgb(colour, profile)
+    rgb = to_srgb(colour, profile)
     if alpha is None or alpha.getextrema()[0] == 255:
         return rgb, None
     canvas = Image.new("RGB", rgb.size, background)
@@ -397,65 +447,3 @@ def _grey_range(mode: str, low: float, high: float) -> tuple[float, float]:
     if low < -0.05 * high:
         return low, max(high, low + 1e-6)
     return 0.0, top
-
-
-def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """A picture in L, RGB, CMYK or LAB as RGB in sRGB, by its profile where it has a usable one."""
-    transform = None
-    if image.mode == "LAB":
-        transform = _lab_transform()
-    elif profile:
-        transform = _profile_transform(profile, image.mode)
-    if transform is not None:
-        return transform.apply(image)
-    return image.convert("RGB")
-
-
-@lru_cache(maxsize=1)
-def _srgb_profile() -> ImageCms.ImageCmsProfile:
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-
-
-@lru_cache(maxsize=1)
-def _lab_transform() -> ImageCms.ImageCmsTransform:
-    return ImageCms.buildTransform(ImageCms.createProfile("LAB"), _srgb_profile(), "LAB", "RGB")
-
-
-@lru_cache(maxsize=32)
-def _profile_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """The way from an embedded profile to sRGB; None where it is sRGB already or is broken.
-
-    Relative colorimetric with black point compensation, as photo programs do by default.
-    """
-    import io
-
-    try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        space = source.profile.xcolor_space.strip()
-        if space != {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}[mode]:
-            return None
-        transform = ImageCms.buildTransform(
-            source,
-            _srgb_profile(),
-            mode,
-            "RGB",
-            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
-        )
-        if mode == "CMYK":
-            return transform
-        probe = _probe(mode)
-        change = ImageChops.difference(transform.apply(probe), probe.convert("RGB"))
-    except (ImageCms.PyCMSError, OSError, ValueError):
-        return None
-    # Most profiles in the wild are sRGB itself; running them would only cost time.
-    return transform if max(change.tobytes()) > 1 else None
-
-
-def _probe(mode: str) -> Image.Image:
-    """A small picture that holds colours from all over the space."""
-    if mode == "L":
-        return Image.frombytes("L", (256, 1), bytes(range(256)))
-    levels = range(0, 256, 17)
-    colours = bytes(v for r in levels for g in levels for b in levels for v in (r, g, b))
-    return Image.frombytes("RGB", (len(levels) ** 2, len(levels)), colours)

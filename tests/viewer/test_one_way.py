@@ -1,0 +1,247 @@
+"""Viewer and thumbnails show what training sees: orientation, colours and verdicts, by format."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms, ImageOps
+from PySide6.QtCore import QSize
+from PySide6.QtGui import QImage
+
+from app.thumbnails import make_thumbnail
+from app.viewer import decode
+from app.widgets.thumbs import read_square
+from core.data.images import PictureError, load_picture, picture_size, unconverted_colours
+
+
+@pytest.fixture(autouse=True)
+def _application(styled: object) -> None:
+    decode.prepare()
+
+
+def picture() -> Image.Image:
+    """Four colours, 96 x 64: no two of the eight ways to lay it are alike."""
+    image = Image.new("RGB", (96, 64), (200, 40, 40))
+    image.paste((40, 180, 60), (48, 0, 96, 32))
+    image.paste((50, 60, 200), (0, 32, 48, 64))
+    image.paste((220, 210, 90), (48, 32, 96, 64))
+    return image
+
+
+def exif(value: int) -> Image.Exif:
+    result = Image.Exif()
+    result[0x0112] = value
+    return result
+
+
+def xmp(value: int) -> bytes:
+    return (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-'
+        'syntax-ns#"><rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" '
+        f'tiff:Orientation="{value}"/></rdf:RDF></x:xmpmeta>'
+    ).encode()
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(*chunks: bytes, image: Image.Image | None = None) -> bytes:
+    stored = io.BytesIO()
+    (image or picture()).save(stored, "PNG")
+    data = stored.getvalue()
+    return data[:33] + b"".join(chunks) + data[33:]
+
+
+def write(path: Path, kind: str, value: int) -> None:
+    image = picture()
+    if kind == "png-xmp":
+        path.write_bytes(png(chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp(value))))
+    elif kind == "png-raw":
+        data = b"Exif\0\0" + exif(value).tobytes().removeprefix(b"Exif\0\0")
+        text = f"\nexif\n{len(data):8d}\n{data.hex()}\n".encode()
+        path.write_bytes(png(chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(text))))
+    elif kind in ("jpg-xmp", "webp-xmp"):
+        image.save(path, xmp=xmp(value), quality=95)
+    elif kind in ("jpg", "webp"):
+        image.save(path, exif=exif(value), quality=95)
+    else:
+        image.save(path, exif=exif(value))
+
+
+def pixels(image: QImage) -> np.ndarray:
+    """(height, width, 3) uint8."""
+    image = image.convertToFormat(QImage.Format.Format_RGBA8888)
+    raw = np.frombuffer(image.constBits(), np.uint8)
+    return raw.reshape(image.height(), image.width(), 4)[:, :, :3].astype(int)
+
+
+def seen(path: Path) -> dict[str, np.ndarray]:
+    """A picture on every way that leads to the screen or into training."""
+    square = min(picture_size(path))
+    shown = pixels(decode.decode(str(path), None).image)
+    height, width = shown.shape[:2]
+    top, left = (height - square) // 2, (width - square) // 2
+    assert (
+        np.abs(
+            pixels(read_square(path, square)) - shown[top : top + square, left : left + square]
+        ).max()
+        <= 3
+    )
+    return {
+        "training": np.asarray(load_picture(path)).astype(int),
+        "viewer": shown,
+        "thumbnail": pixels(make_thumbnail(path, 256)),
+    }
+
+
+@pytest.mark.parametrize("value", range(1, 9))
+@pytest.mark.parametrize(
+    "kind", ["jpg", "png", "webp", "tif", "avif", "jpg-xmp", "png-xmp", "png-raw", "webp-xmp"]
+)
+def test_a_picture_lies_the_same_way_in_training_viewer_and_thumbnails(
+    tmp_path: Path, kind: str, value: int
+):
+    path = tmp_path / f"a.{kind.partition('-')[0]}"
+    write(path, kind, value)
+    holder = picture()
+    holder.getexif()[0x0112] = value
+    expected = np.asarray(ImageOps.exif_transpose(holder)).astype(int)
+
+    assert picture_size(path) == expected.shape[1::-1]
+    for way, found in seen(path).items():
+        assert found.shape == expected.shape, way
+        assert np.abs(found - expected)[8:24, 8:24].max() < 12, way
+        assert np.abs(found - expected)[-24:-8, 8:24].max() < 12, way
+
+
+@pytest.mark.parametrize("value", range(1, 9))
+def test_heic_lies_the_same_way_too(tmp_path: Path, value: int):
+    heif = pytest.importorskip("pillow_heif")
+    heif.register_heif_opener()
+    path = tmp_path / "a.heic"
+    picture().save(path, exif=exif(value), quality=95)
+
+    ways = seen(path)
+
+    assert np.abs(ways["viewer"] - ways["training"]).max() <= 3
+    assert np.abs(ways["thumbnail"] - ways["training"]).max() <= 3
+
+
+def linear(values: np.ndarray) -> np.ndarray:
+    """Light 0..1 as sRGB's bytes (IEC 61966-2-1)."""
+    curve = np.where(
+        values <= 0.0031308, 12.92 * values, 1.055 * np.maximum(values, 0) ** (1 / 2.4) - 0.055
+    )
+    return np.round(255 * np.clip(curve, 0, 1))
+
+
+def test_a_png_of_linear_light_is_brightened_everywhere(tmp_path: Path):
+    path = tmp_path / "a.png"
+    path.write_bytes(png(chunk(b"gAMA", struct.pack(">I", 100_000))))
+
+    expected = linear(np.asarray(picture()) / 255)
+
+    for way, found in seen(path).items():
+        assert np.abs(found - expected).max() <= 2, way
+
+
+def test_a_grey_png_of_linear_light_is_brightened_everywhere(tmp_path: Path):
+    path = tmp_path / "a.png"
+    grey = Image.linear_gradient("L")
+    path.write_bytes(png(chunk(b"gAMA", struct.pack(">I", 100_000)), image=grey))
+
+    expected = linear(np.asarray(grey) / 255)[:, :, None]
+
+    for way, found in seen(path).items():
+        assert np.abs(found - expected).max() <= 2, way
+
+
+def test_the_gamma_that_stands_for_srgb_changes_nothing(tmp_path: Path):
+    path = tmp_path / "a.png"
+    path.write_bytes(png(chunk(b"gAMA", struct.pack(">I", 45_455))))
+
+    for way, found in seen(path).items():
+        assert np.abs(found - np.asarray(picture())).max() == 0, way
+
+
+# From linear light of Display P3 to that of sRGB (CSS Color 4, sample code for conversions).
+P3_TO_SRGB = np.array([[1.2249, -0.2249, 0.0], [-0.0420, 1.0420, 0.0], [-0.0196, -0.0786, 1.0983]])
+
+
+def test_wide_gamut_declared_by_cicp_is_converted_everywhere(tmp_path: Path):
+    path = tmp_path / "a.png"
+    path.write_bytes(png(chunk(b"cICP", bytes([12, 13, 0, 1]))))
+    values = np.asarray(picture()) / 255
+    light = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+    expected = linear(light @ P3_TO_SRGB.T)
+
+    for way, found in seen(path).items():
+        assert np.abs(found - expected).max() <= 3, way
+    assert unconverted_colours(path) == ""
+
+
+@pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG")])
+def test_a_high_dynamic_range_is_named(tmp_path: Path, transfer: int, name: str):
+    path = tmp_path / "a.png"
+    path.write_bytes(png(chunk(b"cICP", bytes([9, transfer, 0, 1]))))
+
+    assert name in unconverted_colours(path)
+
+
+def test_a_grey_avif_obeys_its_grey_profile(tmp_path: Path):
+    from core.data.colours import grey_profile
+
+    path = tmp_path / "a.avif"
+    grey = Image.new("L", (64, 64), 55)
+    grey.save(path, icc_profile=grey_profile(1.0), quality=100)
+
+    expected = linear(np.array(55 / 255))
+
+    for way, found in seen(path).items():
+        assert np.abs(found - expected).max() <= 2, way
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9, 0.99])
+@pytest.mark.parametrize("kind", ["jpg", "png", "webp", "bmp", "gif", "tif", "avif"])
+def test_what_training_refuses_the_window_refuses(tmp_path: Path, kind: str, share: float):
+    noise = np.random.default_rng(1).integers(0, 255, (64, 64, 3), np.uint8)
+    whole = tmp_path / f"whole.{kind}"
+    preview = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(preview, "JPEG")
+    extra = {"comment": preview.getvalue()} if kind == "jpg" else {}
+    Image.fromarray(noise).save(whole, **extra)
+    path = tmp_path / f"a.{kind}"
+    path.write_bytes(whole.read_bytes()[: int(whole.stat().st_size * share)])
+
+    try:
+        load_picture(path)
+        refused = ""
+    except PictureError as error:
+        refused = str(error)
+
+    assert decode.decode(str(path), QSize(32, 32)).problem == refused
+    if refused:
+        with pytest.raises(PictureError):
+            make_thumbnail(path, 32)
+
+
+def test_a_wide_icc_profile_looks_the_same_everywhere(tmp_path: Path):
+    from core.data.colours import profile_of_coding
+    from core.data.signs import Coding
+
+    profile = profile_of_coding(Coding(12, 13))
+    assert profile is not None
+    assert ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile.xcolor_space.strip() == "RGB"
+    for kind in ("jpg", "png", "webp", "tif", "avif"):
+        path = tmp_path / f"a.{kind}"
+        picture().save(path, icc_profile=profile)
+        ways = seen(path)
+        assert np.abs(ways["viewer"] - ways["training"]).max() <= 3, kind
+        assert np.abs(ways["thumbnail"] - ways["training"]).max() <= 3, kind
