@@ -10,7 +10,7 @@ from pathlib import Path
 
 from core.data.measures import Measures, MeasureStore
 from core.data.scan import StopCheck
-from core.data.similar import NEAR, best_of, exact_groups, groups
+from core.data.similar import NEAR, best_of, encoding_of, exact_groups, groups
 from core.data.types import Item, Plan
 
 Progress = Callable[[int, int], object]
@@ -30,7 +30,7 @@ class DuplicateGroup:
     """Pictures that are the same (`exact`) or look nearly so.
 
     members: two and more, in the order of the plan. best: which of them to keep, as a suggestion:
-    most pixels, then sharpest.
+    as similar.best_of finds it.
     """
 
     exact: bool
@@ -119,6 +119,7 @@ class _Grouping:
         self._members = members
         self._measures = measures
         self._pixels = [item.size[0] * item.size[1] for item in items]
+        self._encodings = [encoding_of(item.path) for item in items]
         self._sharpness = [one.sharpness for one in measures]
         # A picture that two concepts have is the same one whatever its size says.
         self._identity = [
@@ -144,7 +145,7 @@ class _Grouping:
         return found
 
     def _group(self, group: list[int], exact: bool) -> DuplicateGroup:
-        best = best_of(group, self._pixels, self._sharpness)
+        best = best_of(group, self._pixels, self._encodings, self._sharpness)
         return DuplicateGroup(
             exact, tuple(self._members[index] for index in group), group.index(best)
         )

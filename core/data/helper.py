@@ -67,7 +67,7 @@ def _survey(paths: list[str], with_groups: bool, say: Say) -> dict[str, Any]:
     the one to keep first; unreadable ones are left out."""
     from core.data.images import PictureError, picture_size
     from core.data.measures import MeasureStore
-    from core.data.similar import best_of, groups
+    from core.data.similar import best_of, encoding_of, groups
 
     def progress(done: int, total: int) -> None:
         if done % _REPORT_EVERY == 0 or done == total:
@@ -94,9 +94,10 @@ def _survey(paths: list[str], with_groups: bool, say: Say) -> dict[str, Any]:
                 known.append(path)
     found = [measured[Path(path)] for path in known]
     areas = [math.prod(result["pixels"][path]) for path in known]
+    encodings = [encoding_of(Path(path)) for path in known]
     sharpness = [one.sharpness for one in found]
     for group in groups([one.dhash for one in found], colours=[one.colours for one in found]):
-        best = best_of(group, areas, sharpness)
+        best = best_of(group, areas, encodings, sharpness)
         result["groups"].append([known[best], *(known[i] for i in group if i != best)])
     return result
 
