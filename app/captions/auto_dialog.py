@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -68,7 +69,7 @@ class AutoDialog(QDialog):
         self._left_out = 0
         self._label = ""
         self._spool: Spool | None = None
-        self.fields = OptionFields(self)
+        self.fields = OptionFields(self, _place_of(store.pictures))
         self.fields.edited.connect(lambda _: self._check())
         self._make_choices()
         self.note = Note(lines=3)
@@ -398,3 +399,11 @@ class AutoDialog(QDialog):
     def closeEvent(self, event: QCloseEvent) -> None:
         self.done(int(QDialog.DialogCode.Rejected))
         super().closeEvent(event)
+
+
+def _place_of(pictures: Sequence[Path]) -> str:
+    """The folder that all pictures lie in or below, "" without one."""
+    try:
+        return os.path.commonpath([picture.parent for picture in pictures])
+    except ValueError:  # none, or on several drives
+        return ""

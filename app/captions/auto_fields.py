@@ -15,20 +15,29 @@ from core.captioning.options import ABOUT, CaptionOptions, kinds
 
 Field = CheckField | ChoiceField | NumberField | TextField | PathField
 _FOLDERS = ("tagger", "captioner")
+# What is chosen for one concept; in another it would write the wrong word, or over its captions.
+_OF_CONCEPT = ("trigger", "mode")
+_PLACE = "captions/place"
 
 
 class OptionFields(QObject):
-    """One editor for each option, filled with what was chosen last. Signals: edited(str)."""
+    """One editor for each option, filled with what was chosen last. Signals: edited(str).
+
+    place: the concept's folder; trigger word and mode are offered again there alone."""
 
     edited = Signal(str)
 
-    def __init__(self, parent: QObject) -> None:
+    def __init__(self, parent: QObject, place: str) -> None:
         super().__init__(parent)
+        self._place = place
+        elsewhere = prefs.text(_PLACE, "") != place
         self.fields: dict[str, Field] = {}
         defaults = CaptionOptions()
         for name, kind in kinds().items():
             field = _make(name, kind)
-            field.set_value(_shown(_remembered(name, kind, getattr(defaults, name))))
+            usual = getattr(defaults, name)
+            skipped = elsewhere and name in _OF_CONCEPT
+            field.set_value(_shown(usual if skipped else _remembered(name, kind, usual)))
             field.setToolTip(schema(ABOUT[name].help))
             named = field.line if isinstance(field, PathField) else field
             named.setAccessibleName(schema(ABOUT[name].title))
@@ -46,6 +55,7 @@ class OptionFields(QObject):
         """Offer the same again the next time."""
         for name, field in self.fields.items():
             prefs.put(f"captions/{name}", field.value())
+        prefs.put(_PLACE, self._place)
 
     def show_problem(self, setting: str, on: bool) -> None:
         """Mark the field that a problem is about."""

@@ -368,6 +368,26 @@ def test_choices_are_offered_again(open_auto, finished):
     assert values["characters_first"] is True
 
 
+def test_trigger_word_and_mode_are_not_offered_in_another_concept(
+    tools: CaptionTools, open_auto, finished, tmp_path, pictures, settle
+):
+    dialog = open_auto()
+    dialog.fields["trigger"].set_value("mika")
+    dialog.fields["mode"].set_value("append")
+    dialog.fields["exclude"].set_value("solo")
+    dialog.start.click()
+    finished(dialog)
+    assert open_auto().fields.values()["trigger"] == "mika"
+    other = tmp_path / "other" / "a.png"
+    other.parent.mkdir()
+    other.write_bytes(pictures[0].read_bytes())
+    tools.set_source(lambda: [other], tools.store.history)
+    settle(tools)
+    values = open_auto().fields.values()
+    assert (values["trigger"], values["exclude"]) == ("", "solo")
+    assert values["mode"] != "append"
+
+
 def test_a_name_of_any_bytes_is_shown(tools: CaptionTools, open_auto, finished, pictures, settle):
     if sys.platform != "linux":
         pytest.skip("file names are any bytes only there")
