@@ -47,6 +47,7 @@ STATUS_ROLES: dict[RunStatus, str] = {
     "failed": "error",
     "running": "accent_text",
     "crashed": "error",
+    "waiting": "muted",
 }
 
 

@@ -35,6 +35,8 @@ runs_app = typer.Typer(help="Look at earlier runs.", no_args_is_help=True)
 app.add_typer(presets_app, name="presets")
 app.add_typer(lora_app, name="lora")
 app.add_typer(runs_app, name="runs")
+queue_app = typer.Typer(help="Train one run after the other.", no_args_is_help=True)
+app.add_typer(queue_app, name="queue")
 
 Target = Annotated[
     str,
@@ -370,3 +372,67 @@ def runs_list(runs: RunsDir = None, json: Json = False) -> int:
     from core.cli.show import show_runs
 
     return show_runs(runs, as_json=json)
+
+
+QueuedRun = Annotated[
+    str, typer.Argument(metavar="RUN", help="Its number in the queue, its name or its folder.")
+]
+
+
+@queue_app.command("add")
+@command
+def queue_add(
+    target: Target,
+    sets: Sets = None,
+    runs: RunsDir = None,
+    start: Annotated[
+        bool, typer.Option("--start/--no-start", help="Begin to work through the queue.")
+    ] = True,
+) -> int:
+    """Freeze a run and put it at the end of the queue."""
+    from core.cli.queue import add_target
+
+    return add_target(target, sets or [], runs=runs, start=start)
+
+
+@queue_app.command("list")
+@command
+def queue_list(json: Json = False) -> int:
+    """Show what is in the queue."""
+    from core.cli.queue import show
+
+    return show(as_json=json)
+
+
+@queue_app.command("remove")
+@command
+def queue_remove(run: QueuedRun) -> int:
+    """Take a run out of the queue; its folder stays."""
+    from core.cli.queue import remove
+
+    return remove(run)
+
+
+@queue_app.command("move")
+@command
+def queue_move(
+    run: QueuedRun,
+    place: Annotated[int, typer.Argument(metavar="NUMBER", help="1 is the next one.")],
+) -> int:
+    """Give a run another place in the queue."""
+    from core.cli.queue import move
+
+    return move(run, place)
+
+
+@queue_app.command("run")
+@command
+def queue_run(
+    detach: Annotated[
+        bool, typer.Option("--detach", help="In a process that outlives this one.")
+    ] = False,
+) -> int:
+    """Train what waits, one after the other; a failed one does not stop the next."""
+    from core.cli.queue import run_queue
+
+    return run_queue(detach=detach)

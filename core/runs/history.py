@@ -13,10 +13,11 @@ from typing import Literal
 from core.runs.events import after_resume
 from core.runs.folder import RunFolder, step_of
 from core.runs.lock import is_running
+from core.runs.queue import is_queued
 from core.worker import protocol
 from core.worker.protocol import Event, decode_event
 
-RunStatus = Literal["finished", "stopped", "failed", "running", "crashed"]
+RunStatus = Literal["finished", "stopped", "failed", "running", "crashed", "waiting"]
 
 _TAILS = (8 * 1024, 256 * 1024)
 _STARTING = 30.0  # seconds that a worker may need before its first event
@@ -28,7 +29,7 @@ class RunSummary:
     """One run. created: local time. step of total optimizer steps, 0 when none was made.
 
     last_sample: the first picture of the newest samples. checkpoints: how many there are.
-    crashed: its worker ended without a last word; it can be resumed.
+    crashed: its worker ended without a last word; it can be resumed. waiting: in the queue.
     """
 
     path: Path
@@ -103,6 +104,8 @@ def progress(run: RunFolder) -> tuple[RunStatus, int, int]:
         return "running", reached, total
     if done is not None:
         return done.status, reached, total
+    if not events and is_queued(run.path):
+        return "waiting", 0, 0
     if not events and _age(run.job_file) < _STARTING:
         return "running", 0, 0
     return "crashed", reached, total

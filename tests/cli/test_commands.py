@@ -396,3 +396,23 @@ def test_paths_without_end_are_one_short_sentence(arguments: tuple[str, ...], ca
         out, err = capsys.readouterr()
         assert "Traceback" not in err and len(out + err) < 1500
         assert err.startswith("error: ")
+
+
+def test_the_queue_from_the_command_line(
+    settings: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("one", "two"):
+        more = ["--set", f"name={name}", "--no-start", "--runs", str(tmp_path / "runs")]
+        assert call(*["queue", "add", "# demo", *settings, *more]) == 0
+    capsys.readouterr()
+    assert call(*["queue", "list", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [entry["state"] for entry in listed] == ["waiting", "waiting"]
+    assert [entry["run"].rsplit("-", 1)[-1] for entry in listed] == ["one", "two"]
+    assert call(*["queue", "move", "2", "1"]) == 0
+    assert call(*["queue", "remove", "2"]) == 0
+    assert call(*["queue", "remove", "7"]) != 0
+    capsys.readouterr()
+    assert call(*["queue", "list"]) == 0
+    shown = capsys.readouterr().out
+    assert "two" in shown and "one" not in shown and "limner queue run" in shown
