@@ -29,7 +29,7 @@ from core.data.types import Placement
 from core.errors import Problem
 
 # Raise when the same inputs give other numbers than before: another resampling, another crop.
-FORMAT = 1
+FORMAT = 2
 _TEXT_FORMAT = 2
 
 

@@ -15,7 +15,7 @@ from core.data import plan_notes
 from core.data.buckets import Shapes
 from core.data.captions import CaptionError, CaptionText, captions_of
 from core.data.companions import mask_beside, texts_without_picture
-from core.data.images import PictureError, may_be_transparent, picture_size
+from core.data.images import PictureError, may_be_transparent, picture_size, unconverted_colours
 from core.data.plan_notes import Notes, concept_name
 from core.data.types import ConceptSummary, Item, Placement
 from core.data.wildcards import has_choices, read_wildcards, shows_choices
@@ -84,16 +84,19 @@ class ConceptReader:
         if note is not None and note.mark == "reject" and not self.concept.include_rejected:
             self._counted.rejected += 1
             return
-        size, reason = (0, 0), self.unreadable.get(path, "")
+        size, colours, reason = (0, 0), "", self.unreadable.get(path, "")
         if not reason:
             try:
                 size = picture_size(path)
+                colours = unconverted_colours(path)
             except PictureError as error:
                 reason = str(error)
         if reason:
             self.notes.add_file(plan_notes.unreadable_picture(path, reason, self.index))
             return
         self._counted.readable += 1
+        if colours:
+            self.notes.add_file(plan_notes.unconverted_picture(path, colours, self.index))
         focus = None if note is None else note.focus
         placed = [self._place(size, number, focus) for number in range(len(self.sides))]
         if self.concept.small == "leave_out":

@@ -275,7 +275,10 @@ def _what_else(path: Path) -> str:
     if text.startswith(b"version https://git-lfs"):
         return "The file is only a Git LFS pointer; fetch the real file with git lfs pull."
     if _is_heif(start) and not _register_heif():
-        return "HEIC pictures need the package pillow-heif; install it or convert the picture."
+        return (
+            "HEIC pictures need the package pillow-heif; install it with "
+            "`pip install pillow-heif` or convert the picture."
+        )
     if start.startswith((b"\xff\x0a", b"\x00\x00\x00\x0cJXL ")):
         return "JPEG XL is not supported; convert the picture to PNG or JPEG."
     if start.startswith(b"8BPS"):
@@ -365,7 +368,10 @@ def unconverted_colours(path: Path) -> str:
     Raises PictureError when the file cannot be read.
     """
     with _reasons(path), _open(path) as file:
-        return why_not_converted(coding_of(file.read(_COLOUR_HEAD)))
+        start = file.read(HEAD_BYTES)
+        if start[:4] != b"\x89PNG" and start[4:8] != b"ftyp":
+            return ""
+        return why_not_converted(coding_of(start + file.read(_COLOUR_HEAD)))
 
 
 def _profile_of(image: Image.Image, start: bytes) -> bytes | None:

@@ -255,7 +255,7 @@ class _Table:
     """The SQLite file behind a MeasureStore."""
 
     # Raise when the same picture gives other numbers than before.
-    _FORMAT = 1
+    _FORMAT = 2
     # Beyond so many pictures the ones measured longest ago are forgotten.
     _MOST, _FORGET_TO = 400_000, 300_000
     _COLUMNS = "size, mtime_ns, dhash, sharpness, brightness, dark, light, digest, colours"

@@ -99,6 +99,18 @@ def unreadable_picture(path: Path, reason: str, concept: int) -> Problem:
     )
 
 
+def unconverted_picture(path: Path, colours: str, concept: int) -> Problem:
+    """The warning about a picture whose colours are trained other than they are meant."""
+    return Problem(
+        code="picture_colours",
+        title=f"{path.name} has {colours}, which cannot be converted, so its colours and "
+        "brightness will be wrong; export it as sRGB.",
+        severity="warning",
+        setting=f"concepts.{concept}.path",
+        file=str(path),
+    )
+
+
 def small_picture(path: Path, size: tuple[int, int], bucket: Bucket, concept: int) -> Problem:
     """The warning about a picture that is left out for its size."""
     return Problem(
