@@ -38,14 +38,16 @@ def text_cache_bytes(
     job: Job,
     width: int = 768,
     count: Callable[[Sequence[str]], list[int]] = count_tokens,
+    size: int = 4,
 ) -> int:
-    """Bytes of the cached embeddings of captions, float32: of those that some showings have
-    exactly as they are written; none where the text encoder is trained.
+    """Bytes of the cached embeddings of captions: of those that some showings have exactly as they
+    are written; none where the text encoder is trained.
 
-    width: numbers per token; count: captions -> their lengths in tokens; the defaults are SD1.x.
+    width: numbers per token; count: captions -> their lengths in tokens; size: bytes of a number,
+    as the text encoders calculate. The defaults are SD1.x in float32.
     """
     captions = [] if job.lora.text_encoder else lasting_captions(plan, job)
     if len(captions) > LASTING_AT_MOST:
         return 0
     chunks = sum(max(1, -(-length // CHUNK)) for length in count(captions))
-    return chunks * (CHUNK + 2) * width * 4 + len(captions) * _HEADER_BYTES
+    return chunks * (CHUNK + 2) * width * size + len(captions) * _HEADER_BYTES

@@ -13,6 +13,8 @@ from core.families.layers import Layer, is_adapted
 _CAPTION = 75
 # The share of the adapted layers' inputs that nothing else keeps.
 _INPUTS_KEPT = 0.5
+# Parts of the names of layers that see the picture as a whole, not each of its positions.
+_OF_THE_WHOLE = ("time", "emb_layers", "add_embedding", "label_emb")
 _DEPTH = re.compile(r"(down_blocks|up_blocks|input_blocks|output_blocks)\.(\d+)\.")
 
 
@@ -29,7 +31,7 @@ def activations(
     inside: dict[str, float] = defaultdict(float)
     inputs: dict[str, float] = defaultdict(float)
     for one in unet:
-        if "time" in one.name or "emb_layers" in one.name:
+        if any(word in one.name for word in _OF_THE_WHOLE):
             continue
         here = positions / 4 ** levels[one.name]
         block = _block_of(one.name)

@@ -16,8 +16,8 @@ How it is estimated, in bytes on the device that trains:
   beyond attention that LoRA adapts keep half of their inputs more. With gradient checkpointing
   each block keeps its input alone, and the largest block's inside is made again. A tenth is added
   for gradients in flight.
-- sampling: decoding one sample picture, which begins when the activations are gone: so the
-  larger of both counts.
+- sampling: decoding one sample picture, and the parts that come back for it, when the activations
+  are gone: so the larger of both counts.
 - rest: the libraries and their working space. On the processor also the latents and embeddings
   that are held in memory.
 
@@ -71,18 +71,16 @@ def memory_need(job: Job, base: BaseModelFile, plan: Plan, on_gpu: bool) -> Memo
     except (UserError, OSError):
         return None
     training = job.training
-    precision = training.precision
-    if precision == "auto":
-        precision = "bfloat16" if on_gpu else "float32"
-    calculated = BYTES[precision]
-    stored = calculated if job.model.dtype == "auto" else BYTES[job.model.dtype]
+    calculated, stored = number_bytes(job, on_gpu)
     kept = _kept_by_steps(job, plan) if on_gpu else ROLES
+    everything = sum(math.prod(one.shape) for one in layers) * stored
     weights = sum(math.prod(one.shape) for one in layers if one.part.role in kept) * stored
+    sampling = _sampling(layers, job, calculated)
     copies = 2 + OPTIMIZERS[training.optimizer].moments + training.ema.enabled
     rest, shape = _GPU_REST if on_gpu else _CPU_REST, encoded_shape(layers)
     if not on_gpu:
         latents = latent_cache_bytes(plan, job, shape.channels, shape.scale)
-        texts = text_cache_bytes(plan, job, shape.text_width, tokens_of(base))
+        texts = text_cache_bytes(plan, job, shape.text_width, tokens_of(base), stored)
         rest += min(_MOST_LATENTS, latents) + min(_MOST_TEXTS, texts)
     area = max((_area(bucket) for bucket in plan.buckets), default=training.resolution**2)
     positions = area / shape.scale**2
@@ -94,10 +92,20 @@ def memory_need(job: Job, base: BaseModelFile, plan: Plan, on_gpu: bool) -> Memo
         weights=weights,
         lora=int(lora_weights(job.lora, base) * 4 * copies),
         activations=int(one * batch * _IN_FLIGHT),
-        sampling=_sampling(layers, job, calculated),
+        # Samples need what the steps do not.
+        sampling=sampling + everything - weights if sampling else 0,
         rest=rest,
         on_gpu=on_gpu,
     )
+
+
+def number_bytes(job: Job, on_gpu: bool) -> tuple[int, int]:
+    """Bytes of a number as the run calculates, and as it keeps the base model's weights."""
+    precision = job.training.precision
+    if precision == "auto":
+        precision = "bfloat16" if on_gpu else "float32"
+    calculated = BYTES[precision]
+    return calculated, calculated if job.model.dtype == "auto" else BYTES[job.model.dtype]
 
 
 def _kept_by_steps(job: Job, plan: Plan) -> tuple[Role, ...]:

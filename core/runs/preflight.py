@@ -37,7 +37,7 @@ from core.runs.findings import (
     mask_problems,
     memory_problems,
 )
-from core.runs.memory import MemoryNeed, memory_need
+from core.runs.memory import MemoryNeed, memory_need, number_bytes
 from core.runs.units import human_size
 
 __all__ = ["DiskNeed", "Preflight", "disk_need", "human_size", "lora_weights", "preflight"]
@@ -172,13 +172,12 @@ def _planned(
     """What follows from a plan: its problems beside those given, and what the run needs."""
     problems = [*problems, *located(plan.problems, [*plan.items, *plan.validation])]
     problems += fitting_problems(job, base, plan)
-    disk = disk_need(job, base, plan) if base else None
-    if disk is not None and runs is not None:
-        problems += _space_problems(disk, runs)
-    memory = None
+    disk = memory = None
     if base is not None:
         device = last_device(runs)
         gpu = not device.is_cpu if device.name else gpu_driver_here()
+        disk = disk_need(job, base, plan, gpu)
+        problems += _space_problems(disk, runs) if runs is not None else []
         memory = memory_need(job, base, plan, gpu)
         problems += memory_problems(job, memory, device) if memory else []
     needed = time_need(measured_speed(job, runs), plan, samples_drawn(job, plan))
@@ -317,7 +316,7 @@ def _look_at_clip_skip(job: Job, base: BaseModelFile) -> None:
             )
 
 
-def disk_need(job: Job, base: BaseModelFile, plan: Plan) -> DiskNeed:
+def disk_need(job: Job, base: BaseModelFile, plan: Plan, on_gpu: bool) -> DiskNeed:
     """What a run of `job` writes, from the base model's layer shapes; 0 where it cannot tell."""
     weights = lora_weights(job.lora, base)
     checkpoints = _how_often(job.checkpoints.every, job.checkpoints.every_unit, plan)
@@ -331,16 +330,17 @@ def disk_need(job: Job, base: BaseModelFile, plan: Plan) -> DiskNeed:
         if spec.enabled and spec.prompt.strip()
     )
     samples = int(pixels * _SAMPLE_BYTES_PER_PIXEL * _sampled(job, plan))
-    return DiskNeed(lora, checkpoints, states, samples, _cache_bytes(job, base, plan))
+    return DiskNeed(lora, checkpoints, states, samples, _cache_bytes(job, base, plan, on_gpu))
 
 
-def _cache_bytes(job: Job, base: BaseModelFile, plan: Plan) -> int:
+def _cache_bytes(job: Job, base: BaseModelFile, plan: Plan, on_gpu: bool) -> int:
     try:
         shape = encoded_shape(layers_of(base, ("text", "vae")))
     except (UserError, OSError):
         shape = EncodedShape()
     latents = latent_cache_bytes(plan, job, shape.channels, shape.scale)
-    return latents + text_cache_bytes(plan, job, shape.text_width, tokens_of(base))
+    _, size = number_bytes(job, on_gpu)
+    return latents + text_cache_bytes(plan, job, shape.text_width, tokens_of(base), size)
 
 
 def samples_drawn(job: Job, plan: Plan) -> int:
