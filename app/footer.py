@@ -21,7 +21,9 @@ class Footer(QFrame):
     checkRequested = Signal()
     readyChanged = Signal(int, int)
 
-    def __init__(self, watch: PlanWatch, controls: QWidget | None) -> None:
+    def __init__(
+        self, watch: PlanWatch, controls: QWidget | None, queue: QWidget | None = None
+    ) -> None:
         super().__init__()
         self._watch = watch
         theme.set_role(self, "bar")
@@ -40,6 +42,8 @@ class Footer(QFrame):
         row.setSpacing(theme.unit())
         row.addWidget(self.summary, 1)
         row.addWidget(self.problems)
+        if queue is not None:
+            row.addWidget(queue)
         row.addWidget(self.check)
         if controls is not None:
             row.addSpacing(theme.unit())

@@ -43,6 +43,7 @@ from app.preflight.panel import PreflightPanel
 from app.preflight.watch import PreflightWatch
 from app.presets_bar import PresetsBar
 from app.run_panel.panel import RunPanel
+from app.run_panel.queue import QueueButton, QueueWatch
 from app.session import SessionKeeper
 from app.settings_search import SettingsSearch
 from app.state import SettingsState
@@ -93,7 +94,8 @@ class Window(QMainWindow):
         self._hardware: Hardware | None = None
         self.welcome = Welcome(self.state, self.model_watch)
         self.run = RunPanel(self)
-        self.footer = Footer(self.plan_watch, self.run.controls)
+        self.queue = QueueWatch(self.background, self)
+        self.footer = Footer(self.plan_watch, self.run.controls, QueueButton(self.queue))
         self.preflight_watch = PreflightWatch(self.state, self.plan_watch, self)
         self.check = PreflightPanel(self.preflight_watch)
         self.drop_hint = DropHint(self)
@@ -169,6 +171,9 @@ class Window(QMainWindow):
         self.check.pictureRequested.connect(self.reveal_picture)
         self.footer.readyChanged.connect(self.run.set_ready)
         self.run.trainRequested.connect(self.train)
+        self.queue.runBegan.connect(self._follow_queue)
+        self.queue.failed.connect(lambda error: self._tell(list(error.problems)))
+        self.run.runningChanged.connect(lambda on: self.queue.look())
         self.run.collapsedChanged.connect(lambda collapsed: self.show_run(not collapsed))
         self.run.pictureZoomed.connect(lambda zoomed: self.left.setVisible(not zoomed))
         self.run.titleProgress.connect(self._show_title)
@@ -296,8 +301,6 @@ class Window(QMainWindow):
 
     def train(self) -> None:
         """Start a run with the settings now, or lead to what is missing."""
-        if self.run.is_running():
-            return
         errors = [p for p in self.plan_watch.problems() if p.severity == "error"]
         job = self.state.job()
         if job is None or errors:
@@ -310,7 +313,15 @@ class Window(QMainWindow):
         if not self.check.isHidden():
             self.check.put_away()
         self.show_run(True)
-        self.run.start(job)
+        if self.run.is_running():
+            self.queue.add(job, self.run.runs_dir)
+        else:
+            self.run.start(job)
+
+    def _follow_queue(self, run: Path) -> None:
+        """Show a run of the queue that has begun, unless another one is on view and trains."""
+        if not self.run.is_running():
+            self.run.attach(run)
 
     def look_again(self) -> None:
         """Look at pictures and base model once more."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, QObject, Signal
+from PySide6.QtCore import QEvent, QObject, QTimer, Signal
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QPushButton, QToolButton, QWidget
 
 from app import icons, theme
@@ -10,10 +10,11 @@ from app.run_panel.model import ALIVE, State
 from app.run_panel.parts import counted, tool_button
 
 COMPACT_BELOW = 136  # spacing units of window width
+LULL_MS = 1500
 
 
 class Controls(QWidget):
-    """Train, Pause/Resume, Stop, Sample now, Checkpoint now.
+    """Train (while one trains: Add to queue), Pause/Resume, Stop, Sample now, Checkpoint now.
 
     Signals:
         trainRequested(), pauseRequested(), resumeRequested(), sampleRequested(),
@@ -71,13 +72,18 @@ class Controls(QWidget):
         }
         for button, text in self._texts.items():
             button.setAccessibleName(text)
+        self._errors = self._warnings = 0
+        self._lull = QTimer(self)
+        self._lull.setSingleShot(True)
+        self._lull.setInterval(LULL_MS)
+        self._lull.timeout.connect(lambda: self.train.setEnabled(True))
         self._keep_widths()
-        self.set_ready(0, 0)
         self.set_state("idle", False)
 
     def _keep_widths(self) -> None:
         """A button that changes its words stays as wide as the longest of them."""
         for button, words in (
+            (self.train, (self.tr("Train"), self.tr("Add to queue"))),
             (self.pause, (self.tr("Pause"), self.tr("Resume"))),
             (self.stop, (self.tr("Stop"), self.tr("Stopping…"))),
         ):
@@ -93,24 +99,37 @@ class Controls(QWidget):
 
     def set_ready(self, errors: int, warnings: int) -> None:
         """How many problems the settings have; Train then leads to them instead of starting."""
-        self._errors = errors
+        self._errors, self._warnings = errors, warnings
+        queued = self._state in ALIVE
         if errors:
             count = counted(errors, self.tr("setting"), self.tr("settings"))
             tip = self.tr("{0} must be corrected first; press to see them.").format(count)
+        elif queued:
+            tip = self.tr("Train with the settings on the left when it is their turn.")
         elif warnings:
             count = counted(warnings, self.tr("warning"), self.tr("warnings"))
             tip = self.tr("Start training ({0}, nothing that prevents it).").format(count)
         else:
             tip = self.tr("Start training with the settings on the left.")
         self.train.setToolTip(tip)
-        self.train.setIcon(icons.icon("circle-alert" if errors else "play", "on_accent"))
+        name = "circle-alert" if errors else "plus" if queued else "play"
+        self.train.setIcon(icons.icon(name, "on_accent"))
+        self.train.setText(self.tr("Add to queue") if queued else self.tr("Train"))
 
     def set_state(self, state: State, can_draw: bool) -> None:
         """Enable what makes sense now. can_draw: the model is loaded and trains."""
+        began = state in ALIVE and self._state not in ALIVE
         self._state = state
         alive = state in ALIVE
+        if began:
+            # The second click of a double click must not add the same run to the queue.
+            self.train.setEnabled(False)
+            self._lull.start()
+        elif not alive:
+            self._lull.stop()
+            self.train.setEnabled(True)
         paused = state == "paused"
-        self.train.setEnabled(not alive)
+        self.set_ready(self._errors, self._warnings)
         if state != self._asked_in:
             self._asked_in = None
         can_pause = state in ("starting", "running", "paused")

@@ -39,7 +39,7 @@ def test_train_the_demo_in_the_window(window: Window, qtbot) -> None:
     qtbot.mouseClick(controls.train, Qt.MouseButton.LeftButton)
     assert window.run.isVisible()
     qtbot.waitUntil(window.run.is_running, timeout=10_000)
-    assert not controls.train.isEnabled() and controls.stop.isEnabled()
+    assert controls.train.text() == "Add to queue" and controls.stop.isEnabled()
 
     def over() -> bool:
         view = window.run.view()
