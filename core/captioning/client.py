@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +11,7 @@ from core.captioning import messages
 from core.captioning.options import CaptionOptions
 from core.errors import Problem
 from core.paths import console_python
+from core.worker.failures import manner_of_end
 from core.worker.lineprocess import LineProcess
 
 
@@ -41,15 +41,8 @@ class CaptionWorker(LineProcess[messages.Event]):
 
     def why_it_died(self) -> Problem:
         """What to tell about a worker that ended without `Done`."""
-        code = self.wait(2.0)
-        how = "ended unexpectedly" if code is None else f"ended unexpectedly with code {code}"
-        if code == -signal.SIGTERM:
-            how = "was ended from outside"
-        elif code == -9:
-            how = "was killed; often the system does so when memory runs out"
-        elif code is not None and code < 0:
-            how = f"crashed (signal {-code})"
         tail = [line for line in self.printed().splitlines() if line.strip()][-5:]
+        how = manner_of_end(self.wait(2.0), tail)
         return Problem(
             code="worker_died",
             title=f"The captioning process {how}.",

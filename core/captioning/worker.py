@@ -33,6 +33,7 @@ from core.device_lock import CPU, DeviceLock
 from core.errors import Problem, Stopped, UserError, fail
 from core.hardware import gpu_driver_here
 from core.printable import log_to_stderr
+from core.worker.failures import problem_of_computer
 from core.worker.lines import LineSplitter
 
 FINISHED, FAILED, STOPPED = 0, 1, 130
@@ -275,6 +276,8 @@ def _reason(error: BaseException) -> str:
 
 
 def _unforeseen(error: BaseException) -> Problem:
+    if problem := problem_of_computer(error):
+        return problem
     words = " ".join(str(error).split())[:300]
     return Problem(
         code="internal_error",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 from collections.abc import Sequence
 
@@ -13,6 +12,7 @@ from core.paths import console_python
 from core.runs.checkpoints import resumable_steps
 from core.runs.folder import RunFolder
 from core.worker import protocol
+from core.worker.failures import manner_of_end
 from core.worker.lineprocess import LineProcess
 from core.worker.protocol import Event
 
@@ -92,7 +92,7 @@ def why_it_died(run: RunFolder, code: int | None, printed: str = "") -> Problem:
         hint = f"Resume it from its checkpoint at step {kept[-1]}."
     return Problem(
         code="worker_died",
-        title=f"The training process {_manner(code)}.",
+        title=f"The training process {manner_of_end(code, tail)}.",
         detail="\n".join(["The end of its log:", *tail]) if tail else "",
         hint=hint,
         file=str(run.log_file),
@@ -103,18 +103,3 @@ def _last_words(log: list[str]) -> list[str]:
     """The end of what the last worker of a run printed."""
     starts = [number for number, line in enumerate(log) if line.startswith("--- worker ")]
     return log[starts[-1] + 1 :][-5:] if starts else log[-5:]
-
-
-def _manner(code: int | None) -> str:
-    if code is None:
-        return "is gone without a last word"
-    if code == -9:
-        return "was killed; often the system does so when memory runs out"
-    if code < 0:
-        try:
-            name = signal.Signals(-code).name
-        except ValueError:
-            name = f"signal {-code}"
-        crash = name in ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT")
-        return f"{'crashed' if crash else 'was ended'} ({name})"
-    return f"ended unexpectedly with code {code}"

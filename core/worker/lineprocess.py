@@ -127,7 +127,10 @@ class LineProcess(Generic[Event]):
         return "\n".join(self._stderr)
 
     def terminate(self) -> None:
-        """Ask it by a signal to end, with everything that it started."""
+        """Ask it by a signal to end, with everything that it started.
+
+        On Windows it is ended at once: a signal reaches only processes of the same console.
+        """
         self._signal(hard=False)
 
     def kill(self) -> None:
@@ -137,10 +140,7 @@ class LineProcess(Generic[Event]):
     def _signal(self, hard: bool) -> None:
         with contextlib.suppress(OSError):
             if sys.platform == "win32":
-                if hard:
-                    self._process.kill()
-                else:
-                    self._process.send_signal(signal.CTRL_BREAK_EVENT)
+                self._process.kill()
             elif self._process.poll() is None:
                 os.killpg(self._process.pid, signal.SIGKILL if hard else signal.SIGTERM)
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import errno
 import faulthandler
 import functools
 import logging
@@ -31,13 +30,13 @@ from typing import Any
 
 from core.config.job import Job
 from core.errors import Problem, Stopped, UserError
-from core.hardware import is_of_gpu, is_out_of_memory
 from core.printable import log_to_stderr, printable
 from core.runs import checkpoints, lock
 from core.runs.events import EventLog
 from core.runs.folder import RunFolder
 from core.training.control import Control
 from core.worker import listen, protocol
+from core.worker.failures import is_disk_full, problem_of
 from core.worker.outlet import Outlet, PipeWriter
 
 FINISHED, FAILED, BAD_SETTINGS, STOPPED = 0, 1, 2, 130
@@ -289,72 +288,6 @@ def event_of(problem: Problem) -> protocol.Warning | protocol.ProblemEvent:
     )
 
 
-def problem_of(error: BaseException, job: Job | None, place: RunFolder) -> Problem:
-    """What to tell about an error that nobody foresaw, in one sentence with something to do."""
-    if is_out_of_memory(error):
-        return _out_of_memory(error, job)
-    if _is_disk_full(error):
-        hint = "Free some space, then start the run again."
-        if kept := checkpoints.resumable_steps(place):
-            hint = f"Free some space, then resume the run from its checkpoint at step {kept[-1]}."
-        return Problem(
-            code="disk_full",
-            title=f"The disk that holds {place.path} is full.",
-            hint=hint,
-            file=str(place.path),
-        )
-    words = " ".join(str(error).split())
-    words = words if len(words) <= 300 else words[:297] + "..."
-    called = type(error).__name__ + (f": {words}" if words else "")
-    return Problem(
-        code="internal_error",
-        title=f"Training ended because of an error inside Limner ({called}).",
-        detail=f"The whole report is in {place.log_file}.",
-        file=str(place.log_file),
-    )
-
-
-def _chain(error: BaseException) -> list[BaseException]:
-    found: list[BaseException] = []
-    current: BaseException | None = error
-    while current is not None and current not in found:
-        found.append(current)
-        current = current.__cause__ or current.__context__
-    return found
-
-
-def _is_disk_full(error: BaseException) -> bool:
-    codes = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
-    for one in _chain(error):
-        if isinstance(one, OSError) and one.errno in codes:
-            return True
-        # safetensors and torch write files outside of Python and only pass the words on.
-        if "No space left on device" in str(one) or "os error 28" in str(one):
-            return True
-    return False
-
-
-def _out_of_memory(error: BaseException, job: Job | None) -> Problem:
-    advice, setting = [], "training.resolution"
-    if job is not None:
-        training = job.training
-        advice.append(f"lower the resolution (now {training.resolution})")
-        if training.batch_size > 1:
-            advice.insert(0, f"lower the batch size (now {training.batch_size})")
-            setting = "training.batch_size"
-        if not training.gradient_checkpointing:
-            advice.insert(0, "switch on gradient checkpointing")
-            setting = "training.gradient_checkpointing"
-    hint = ", or ".join(advice)
-    where = "GPU" if is_of_gpu(error) else "computer"
-    return Problem(
-        code="out_of_memory",
-        title=f"The {where}'s memory is not enough for these settings.",
-        hint=hint[:1].upper() + hint[1:] + "." if hint else "Close other programs.",
-        setting=setting,
-    )
-
-
 def _already_running(place: RunFolder) -> Problem:
     pid = lock.running_pid(place)
     return Problem(
@@ -372,7 +305,7 @@ def _unwritable(place: RunFolder, error: OSError) -> Problem:
         detail=str(error),
         file=str(place.path),
     )
-    if _is_disk_full(error):
+    if is_disk_full(error):
         return replace(problem, code="disk_full", hint="Free some space on its disk.")
     return replace(problem, hint="Check its permissions.")
 
@@ -409,7 +342,9 @@ def _private_stdin() -> int:
 
 def _log_to(path: Path) -> None:
     """Send everything printed from now on to `path`. Raises OSError when it cannot be written."""
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    # Binary, or Windows writes a carriage return more than Python does.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+    handle = os.open(path, flags, 0o666)
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import weakref
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from core.data.encoding import Encoder, Pixels
 from core.data.types import Bucket, Item, Placement
 from core.errors import UserError
 from core.families.base import Frame
-from core.training import trainer
+from core.training import device, trainer
 
 
 def full() -> Exception:
@@ -141,3 +142,14 @@ def test_pictures_too_many_for_the_memory_are_encoded_one_by_one_without_the_fai
     pixels = [Pixels(torch.zeros(3, 8, 8, dtype=torch.uint8), frame)] * 3
     found = Encoder(model, [Concept()]).encode(items, pixels)  # type: ignore[arg-type]
     assert len(found) == 3 and model.held_at_retry == [False, False, False]
+
+
+@pytest.mark.parametrize(("system", "limits"), [("win32", [1.0]), ("linux", [])])
+def test_on_windows_a_gpu_does_not_go_on_in_the_computers_memory(
+    system: str, limits: list[float], monkeypatch
+) -> None:
+    asked: list[float] = []
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", asked.append)
+    device.keep_to_gpu_memory()
+    assert asked == limits

@@ -378,7 +378,7 @@ def test_a_disk_that_fills_under_the_optimizers_state_is_told_as_such(
 
     from core.runs.folder import RunFolder
     from core.training import checkpoint
-    from core.worker.main import problem_of
+    from core.worker.failures import problem_of
 
     class FullDisk(io.RawIOBase):
         def writable(self) -> bool:
