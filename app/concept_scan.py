@@ -14,7 +14,6 @@ from app.background import Background, StopCheck
 from core.config.concepts import Concept
 from core.culling.notes import Note, read_notes
 from core.data.captions import CaptionError, captions_of
-from core.data.images import PictureError, picture_size
 from core.data.scan import scan_concept
 from core.data.undecodable import known_undecodable
 from core.errors import Stopped
@@ -89,6 +88,9 @@ class _Marks:
 
 
 def _has_size(picture: Path) -> bool:
+    # Late: the window opens before Pillow is loaded.
+    from core.data.images import PictureError, picture_size
+
     try:
         picture_size(picture)
     except PictureError:

@@ -342,6 +342,7 @@ def test_nothing_to_complain_about(
     window.state.set("model.base", str(base_model))
     window.state.set("training.resolution", 64)
     window.state.set("training.warmup_steps", 0)
+    window.state.set("concepts.0.prompt.trigger", "zxcol")
     settled(window)
     window.footer.check.click()
     wait(window, qtbot)

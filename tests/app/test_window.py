@@ -179,6 +179,7 @@ def test_the_footer_tells_what_train_would_do(complete: Window, settled: Settled
     complete.state.set("training.batch_size", 1)
     complete.state.set("training.resolution", 64)
     complete.state.set("training.warmup_steps", 0)
+    complete.state.set("concepts.0.prompt.trigger", "zxrobot")
     complete.state.set("concepts.0.resolution", None)
     settled(complete)
     assert complete.footer.summary.full_text().startswith("5 pictures, ")
