@@ -16,7 +16,7 @@ from pathlib import Path
 
 PICTURE_SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".bmp", ".tif", ".tiff"),
-    *(".gif", ".heic", ".heif"),
+    *(".gif", ".heic", ".heif", ".hif", ".jxl", ".apng"),
 )
 CAPTION_SUFFIXES = (".txt", ".caption")
 MASK, CONDITION = "-masklabel", "-condlabel"

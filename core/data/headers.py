@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import zlib
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from PIL import Image
@@ -30,6 +31,10 @@ _PNG_PLAIN = frozenset(
     (b"gAMA", b"cHRM", b"sRGB", b"pHYs", b"tIME", b"bKGD", b"sBIT", b"PLTE", b"tRNS")
 )
 
+_JXL_STREAM, _JXL_BOX = b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"
+# Width to height by code (ISO/IEC 18181-1, SizeHeader).
+_JXL_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
+
 
 class PictureError(Exception):
     """A picture cannot be used; the text is the reason in one sentence."""
@@ -39,6 +44,8 @@ def orientation_of(image: Image.Image, file: BinaryIO) -> int:
     """EXIF orientation 1..8; 1 where there is none or a wrong one."""
     if image.format == "TIFF":
         return 1  # Pillow turns TIFF pictures by itself, size included.
+    if image.format == "JXL" and not getattr(image, "jpeg", False):
+        return 1  # Its decoder turns it; only a JPEG inside is handed out as it lies.
     if image.format == "PNG":
         # PngImageFile.getexif would decode the pixels to find an eXIf chunk behind them.
         exif = image.info.get("exif") or _exif_behind_png(file)
@@ -154,3 +161,62 @@ def _webp_orientation(file: BinaryIO, end: int) -> int:
         position += 8 + length + (length & 1)
     info = {"xmp": found[b"XMP "]} if b"XMP " in found else {}
     return _orientation_in(found.get(b"EXIF"), info)
+
+
+def is_jxl(start: bytes) -> bool:
+    """Whether a file that begins so is a JPEG XL picture."""
+    return start.startswith((_JXL_STREAM, _JXL_BOX))
+
+
+def jxl_size(start: bytes) -> tuple[int, int]:
+    """Upright width and height of a JPEG XL picture that begins so (ISO/IEC 18181-1 and -2).
+
+    Pillow's plugin would decode the whole picture to tell, however large that is. Raises
+    PictureError when it does not tell.
+    """
+    at = 0 if start.startswith(_JXL_STREAM) else _codestream(start)
+    if at is None or start[at : at + 2] != _JXL_STREAM or len(start) < at + 20:
+        raise PictureError("The file is damaged; its header cannot be read.")
+    bits = _Bits(int.from_bytes(start[at + 2 : at + 20], "little"))
+    by_eight = bits.take(1)
+    height = _jxl_side(bits, by_eight)
+    if ratio := bits.take(3):
+        across, down = _JXL_RATIOS[ratio - 1]
+        width = height * across // down
+    else:
+        width = _jxl_side(bits, by_eight)
+    has_more = not bits.take(1) and bits.take(1)
+    turned = has_more and bits.take(3) >= 4
+    return (height, width) if turned else (width, height)
+
+
+def _jxl_side(bits: _Bits, by_eight: int) -> int:
+    return 8 * (1 + bits.take(5)) if by_eight else 1 + bits.take((9, 13, 18, 30)[bits.take(2)])
+
+
+def _codestream(start: bytes) -> int | None:
+    """Where the codestream begins in a container, or its first part."""
+    position = 0
+    while position + 16 <= len(start):
+        length, kind = struct.unpack_from(">I4s", start, position)
+        head = 8
+        if length == 1:
+            length, head = int.from_bytes(start[position + 8 : position + 16], "big"), 16
+        if kind in (b"jxlc", b"jxlp"):
+            return position + head + (4 if kind == b"jxlp" else 0)
+        if length < head:
+            return None
+        position += length
+    return None
+
+
+@dataclass
+class _Bits:
+    """Bits from the lowest upwards."""
+
+    rest: int
+
+    def take(self, count: int) -> int:
+        value = self.rest & (1 << count) - 1
+        self.rest >>= count
+        return value

@@ -8,7 +8,6 @@ import os
 import threading
 import warnings
 from collections.abc import Iterator
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -26,10 +25,12 @@ from core.data.headers import (
     PictureError,
     check_webp_end,
     is_webp,
+    jxl_size,
     orientation_of,
     png_header,
     webp_header,
 )
+from core.data.kinds import formats_of, why_not_read
 from core.data.signs import coding_of, gamma_of
 from core.data.types import Placement
 
@@ -67,7 +68,6 @@ WHITE: Color = (255, 255, 255)
 
 # Fields of TIFF 6.0, section 8.
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANAR = 258, 262, 284
-_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "TIFF", "GIF")
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -98,9 +98,11 @@ def picture_size(path: Path) -> tuple[int, int]:
             size, orientation = webp_header(file, start)
         elif (found := png_header(file, start)) is not None:
             size, orientation = found
+        elif "JXL" in formats_of(start):
+            size, orientation = jxl_size(start + file.read(_COLOUR_HEAD)), 1
         else:
             file.seek(0)
-            image = Image.open(file, formats=_formats(start))
+            image = Image.open(file, formats=formats_of(start))
             _check_layout(image)
             size, orientation = image.size, orientation_of(image, file)
         _check_size(size)
@@ -128,7 +130,7 @@ def load_with_alpha(
         file.seek(0)
         if is_webp(start):
             check_webp_end(file, start)
-        image = Image.open(file, formats=_formats(start))
+        image = _opened(file, start)
         _check_layout(image)
         _check_size(image.size)
         large = image.width * image.height > _LARGE_PIXELS
@@ -153,7 +155,7 @@ def may_be_transparent(path: Path) -> bool:
     with _reasons(path), _open(path) as file:
         start = file.read(HEAD_BYTES)
         file.seek(0)
-        return bool(Image.open(file, formats=_formats(start)).has_transparency_data)
+        return bool(Image.open(file, formats=formats_of(start)).has_transparency_data)
 
 
 def load_mask(path: Path) -> Image.Image:
@@ -213,6 +215,18 @@ def load_pixels(path: Path, placement: Placement, background: Color = WHITE) -> 
     return to_pixels(image, placement)
 
 
+def _opened(file: BinaryIO, start: bytes) -> ImageFile:
+    """The picture, its pixels not decoded yet where its format allows that."""
+    formats = formats_of(start)
+    if "JXL" not in formats:
+        return Image.open(file, formats=formats)
+    _check_size(jxl_size(start))
+    try:
+        return Image.open(file, formats=formats)
+    except RuntimeError as error:  # it has no words for people
+        raise PictureError("The file is damaged; its pixels cannot be decoded.") from error
+
+
 def _in_memory(path: Path) -> BinaryIO:
     """The file's contents; itself it is closed, so that others may move or remove it meanwhile."""
     with _open(path) as file:
@@ -262,57 +276,9 @@ def _what_else(path: Path) -> str:
     """Why a file was not recognised, from its first bytes."""
     try:
         with _open(path) as file:
-            start = file.read(512)
+            return why_not_read(file.read(512))
     except OSError as error:
         return f"The file cannot be read ({error.strerror or error})."
-    if not start:
-        return "The file is empty."
-    text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if text.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
-        return "The file is a web page, not a picture; download the picture itself again."
-    if b"<svg" in text:
-        return "The file is an SVG drawing; export it as PNG."
-    if text.startswith(b"version https://git-lfs"):
-        return "The file is only a Git LFS pointer; fetch the real file with git lfs pull."
-    if _is_heif(start) and not _register_heif():
-        return (
-            "HEIC pictures need the package pillow-heif; install it with "
-            "`pip install pillow-heif` or convert the picture."
-        )
-    if start.startswith((b"\xff\x0a", b"\x00\x00\x00\x0cJXL ")):
-        return "JPEG XL is not supported; convert the picture to PNG or JPEG."
-    if start.startswith(b"8BPS"):
-        return "The file is a Photoshop document; export it as PNG."
-    if start.startswith((b"II*\0", b"MM\0*")):
-        return "The file is a damaged TIFF, or one of a rare kind; save the picture as PNG."
-    if start.startswith(_BEGINNINGS) or start[4:12] in _AVIF_BRANDS or _is_heif(start):
-        return "The file is damaged; its header cannot be read."
-    if not start.strip(b"\0"):
-        return "The file holds only zeros; the disk or a download has lost it."
-    return "The file is not a picture of a known format."
-
-
-_BEGINNINGS = (b"\xff\xd8", b"\x89PNG", b"RIFF", b"GIF8", b"BM")
-_AVIF_BRANDS = (b"ftypavif", b"ftypavis")
-_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
-
-
-def _formats(start: bytes) -> tuple[str, ...]:
-    return (*_FORMATS, "HEIF") if _is_heif(start) and _register_heif() else _FORMATS
-
-
-def _is_heif(start: bytes) -> bool:
-    return start[4:8] == b"ftyp" and start[8:12] in _HEIF_BRANDS
-
-
-@lru_cache(maxsize=1)
-def _register_heif() -> bool:
-    try:
-        from pillow_heif import register_heif_opener
-    except ImportError:
-        return False
-    register_heif_opener()
-    return True
 
 
 def _tiff_tag(image: Image.Image, number: int) -> object:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from core.config.concepts import Concept
 from core.data.companions import is_companion, is_picture_file, name_key
+from core.data.kinds import not_read, unread_kind
 from core.data.left_out import (
     are_samples,
     is_run_folder,
@@ -119,12 +120,13 @@ def scan_folder(folder: Path, include_subfolders: bool, stop: StopCheck | None =
 
     Names beginning with a dot are left out, and so are mask and condition pictures, subfolders of
     the system's and `_rejected`, where deleted pictures lie when there is no trash for them. Runs
-    of Limner and other trainers' samples are left out with a warning. A folder
-    that is reached twice through symbolic links is searched once. A picture's name that links to
-    nothing is in the list, so that it is told when it cannot be read. `stop` is asked now and then;
-    raises Stopped when it says so.
+    of Limner and other trainers' samples are left out with a warning, and so are pictures of kinds
+    that are not read, unless one of the same name is. A folder that is reached twice through
+    symbolic links is searched once. A picture's name that links to nothing is in the list, so that
+    it is told when it cannot be read. `stop` is asked now and then; raises Stopped when it says so.
     """
     scan = Scan()
+    unread: list[Path] = []
     seen: set[tuple[int, int]] = set()
     root = user_path(folder)
     waiting = [root]
@@ -136,7 +138,7 @@ def scan_folder(folder: Path, include_subfolders: bool, stop: StopCheck | None =
             if (status.st_dev, status.st_ino) in seen:
                 continue
             seen.add((status.st_dev, status.st_ino))
-            names, subfolders = _entries(current, include_subfolders, stop)
+            names, subfolders, others = _entries(current, include_subfolders, stop)
         except ValueError:
             scan.problems.append(_no_path(current))
             continue
@@ -151,9 +153,21 @@ def scan_folder(folder: Path, include_subfolders: bool, stop: StopCheck | None =
                 continue
         names.sort(key=natural_key)
         scan.pictures.extend(current / name for name in names)
+        unread.extend(current / name for name in _without_twin(others, names))
         subfolders.sort(key=natural_key, reverse=True)
         waiting.extend(current / name for name in subfolders)
+    if unread:
+        scan.problems.append(not_read(root, unread))
     return scan
+
+
+def _without_twin(unread: list[str], pictures: list[str]) -> list[str]:
+    """Names of pictures that are not read, without those of which a readable version is there."""
+    if not unread:
+        return []
+    known = {name_key(os.path.splitext(name)[0]) for name in pictures}
+    lone = [n for n in unread if name_key(os.path.splitext(n)[0]) not in known]
+    return sorted(lone, key=natural_key)
 
 
 def _about(folder: Path, names: list[str], subfolders: list[str], chosen: bool) -> Problem | None:
@@ -169,9 +183,11 @@ def _about(folder: Path, names: list[str], subfolders: list[str], chosen: bool) 
 
 def _entries(
     folder: Path, include_subfolders: bool, stop: StopCheck | None
-) -> tuple[list[str], list[str]]:
+) -> tuple[list[str], list[str], list[str]]:
+    """Names of pictures, of subfolders, and of pictures of kinds that are not read."""
     names: list[str] = []
     subfolders: list[str] = []
+    unread: list[str] = []
     with os.scandir(long_path(folder)) as entries:
         for count, entry in enumerate(entries):
             if count % _CHECK_EVERY == 0:
@@ -180,9 +196,11 @@ def _entries(
                 continue
             if is_picture_name(entry.name) and _is_file(entry):
                 names.append(entry.name)
+            elif unread_kind(entry.name) and _is_file(entry):
+                unread.append(entry.name)
             elif include_subfolders and not is_never_searched(entry.name) and _is_folder(entry):
                 subfolders.append(entry.name)
-    return names, subfolders
+    return names, subfolders, unread
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:

@@ -133,6 +133,28 @@ def test_heic_lies_the_same_way_too(tmp_path: Path, value: int):
     assert np.abs(ways["thumbnail"] - ways["training"]).max() <= 3
 
 
+@pytest.mark.parametrize("value", range(1, 9))
+@pytest.mark.parametrize("inside", ["pixels", "a JPEG"])
+def test_jpeg_xl_lies_the_same_way_too(tmp_path: Path, value: int, inside: str):
+    pytest.importorskip("pillow_jxl")
+    path = tmp_path / "a.jxl"
+    if inside == "pixels":
+        picture().save(path, exif=exif(value).tobytes(), quality=98)
+    else:
+        picture().save(tmp_path / "a.jpg", exif=exif(value), quality=98)
+        with Image.open(tmp_path / "a.jpg") as jpeg:
+            jpeg.save(path, lossless_jpeg=True)
+    holder = picture()
+    if inside == "a JPEG":
+        holder.getexif()[0x0112] = value
+    expected = np.asarray(ImageOps.exif_transpose(holder)).astype(int)
+
+    assert picture_size(path) == expected.shape[1::-1]
+    for way, found in seen(path).items():
+        assert np.abs(found - expected)[8:24, 8:24].max() < 12, way
+        assert np.abs(found - expected)[-24:-8, 8:24].max() < 12, way
+
+
 def linear(values: np.ndarray) -> np.ndarray:
     """Light 0..1 as sRGB's bytes (IEC 61966-2-1)."""
     curve = np.where(

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from core.data import images
+from core.data import kinds
 from core.data.images import PictureError, load_picture, picture_size
 
 # Pillow warns of damage on its own; what matters here is what the functions say.
@@ -55,7 +55,6 @@ def _reason(path: Path) -> str:
         (b"\xff\xd8", "damaged"),
         (b"\x89PNG\r\n\x1a\n", "damaged"),
         (b"\0\0\0\x20ftypavif\0\0\0\0", "damaged"),
-        (b"\xff\x0a\xfa\x1f", "JPEG XL"),
         (b"8BPS\0\x01", "Photoshop"),
         (b"just words", "not a picture"),
     ],
@@ -75,17 +74,19 @@ def test_missing_file_and_folder_in_its_place(folder: Path) -> None:
 
 
 def test_heic_without_its_package(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    images._register_heif.cache_clear()
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
+    kinds._register_heif.cache_clear()
     (folder / "a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0")
-    assert "need the package pillow-heif" in _reason(folder / "a.heic")
-    images._register_heif.cache_clear()
+    reason = _reason(folder / "a.heic")
+    assert "need the package pi-heif" in reason
+    assert f'"{sys.executable}" -m pip install pi-heif,' in reason
+    kinds._register_heif.cache_clear()
 
 
 @pytest.fixture
 def heif_package(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """pillow-heif as far as it matters here: a reader that knows one file and no other."""
-    module = types.ModuleType("pillow_heif")
+    """pi-heif as far as it matters here: a reader that knows one file and no other."""
+    module = types.ModuleType("pi_heif")
 
     def read(file: BinaryIO, _name: str) -> Image.Image:
         if b"whole" not in file.read():
@@ -96,10 +97,10 @@ def heif_package(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         Image.register_open("HEIF", read, lambda start: start[4:8] == b"ftyp")
 
     module.register_heif_opener = register  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "pillow_heif", module)
-    images._register_heif.cache_clear()
+    monkeypatch.setitem(sys.modules, "pi_heif", module)
+    kinds._register_heif.cache_clear()
     yield
-    images._register_heif.cache_clear()
+    kinds._register_heif.cache_clear()
     Image.OPEN.pop("HEIF", None)
     Image.ID.remove("HEIF")
 
@@ -117,7 +118,7 @@ def test_heic_with_its_package(folder: Path) -> None:
 
 def test_heic_with_the_real_package(folder: Path) -> None:
     heif = pytest.importorskip("pillow_heif")
-    images._register_heif.cache_clear()
+    kinds._register_heif.cache_clear()
     picture = Image.new("RGB", (64, 40), (200, 30, 30))
     picture.paste((20, 30, 220), (32, 0, 64, 40))
     path = folder / "a.heic"
