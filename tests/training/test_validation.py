@@ -31,7 +31,7 @@ def measured(pictures: Path, tmp_path: Path) -> Path:
 def with_validation(job: Any, folder: Path, **changes: Any) -> Any:
     held = job.concepts[0].model_copy(deep=True)
     held.kind, held.path = "validation", str(folder)
-    held.caption.shuffle = held.image.flip = True
+    held.caption.shuffle, held.image.flip = True, 1.0
     held.caption.dropout = 0.9
     job.concepts.append(held)
     for name, value in {"every": 2, "every_unit": "step", "timesteps": 3, **changes}.items():
