@@ -46,6 +46,7 @@ from app.run_panel.panel import RunPanel
 from app.run_panel.queue import QueueButton, QueueWatch
 from app.session import SessionKeeper
 from app.settings_search import SettingsSearch
+from app.sign_out import SignOut
 from app.state import SettingsState
 from app.tabs.concepts import ConceptsTab
 from app.tabs.lora import LoraTab
@@ -99,6 +100,7 @@ class Window(QMainWindow):
         self.preflight_watch = PreflightWatch(self.state, self.plan_watch, self)
         self.check = PreflightPanel(self.preflight_watch)
         self.drop_hint = DropHint(self)
+        self.sign_out = SignOut(self.run, self.keeper.save_now, self)
         self._build()
         self._connect()
         self._shortcuts()
@@ -408,7 +410,7 @@ class Window(QMainWindow):
     # --- closing ------------------------------------------------------------
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        if self.run.is_running():
+        if self.run.is_running() and not self.sign_out.has_stopped_run():
             answer = dialogs.ask(
                 self,
                 self.tr("Training is running"),

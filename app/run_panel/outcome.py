@@ -69,7 +69,10 @@ def outcome(session: Session, offers: Offers) -> Outcome | None:
     if done.status == "failed":
         return _failed(session, offers)
     if done.status == "stopped":
-        title = tr("Stopped at step {0}.").format(done.step)
+        title = tr("Stopped at step {0}.")
+        if session.signed_out:
+            title = tr("Stopped at step {0}, because the computer was shut down or you signed out.")
+        title = title.format(done.step)
         actions = [*_resume(session, offers), *_lora_actions(session, done)]
         return Outcome("info", title, _lora_words(session, done), [], actions, ("stopped",))
     title = tr("Finished. The LoRA is ready.")

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QApplication, QStackedWidget, QVBoxLayout, QWidget
 
 from app import dialogs, theme
 from app.background import Background
+from app.run_panel import unfinished
 from app.run_panel.checkpoint_choice import CheckpointChoice
 from app.run_panel.controls import Controls
 from app.run_panel.empty import EmptyPage
@@ -26,6 +27,7 @@ from app.run_panel.plot import LossPlot
 from app.run_panel.runs_list import RunsList
 from app.run_panel.session import Session
 from app.run_panel.status import Header, Numbers
+from app.run_panel.unfinished import Unfinished
 from app.training_thread import Limits, find_running
 from core.config.job import Job
 from core.paths import default_runs_dir
@@ -200,13 +202,17 @@ class RunPanel(QWidget):
             )
             self._begin(session)
 
-    def attach(self, run: Path | str) -> None:
-        """Show a run: follow it while a worker is busy with it, else replay what it left."""
+    def attach(self, run: Path | str, *, signed_out: bool = False) -> None:
+        """Show a run: follow it while a worker is busy with it, else replay what it left.
+
+        signed_out: it was stopped because the user's session ended.
+        """
         path = Path(run)
         if self._live is not None and self._is_live(path):
             self._show(self._live)
         else:
             session = Session(path, limits=self.limits, parent=self)
+            session.signed_out = signed_out
             self._follow(session)
             self._show(session)
         self.show_page(PICTURES)
@@ -214,6 +220,10 @@ class RunPanel(QWidget):
     def is_running(self) -> bool:
         """Whether a worker is busy, as far as this window knows."""
         return self._live is not None and self._live.alive
+
+    def running_folder(self) -> Path | None:
+        """The folder of the run that a worker is busy with, once it has one."""
+        return self._live.folder if self._live is not None and self._live.alive else None
 
     def send(self, command: protocol.Command) -> None:
         """Hand a command to the running worker, if there is one."""
@@ -261,13 +271,23 @@ class RunPanel(QWidget):
 
     def _look_for_running(self) -> None:
         runs = self.runs_dir
-        self._background.run(self, "running", lambda _stop: find_running(runs), self._on_found)
+
+        def work(_stop: object) -> Path | Unfinished | None:
+            running = find_running(runs)
+            return running[0] if running else unfinished.find(runs)
+
+        self._background.run(self, "running", work, self._on_found)
 
     def _on_found(self, found: Any) -> None:
-        if isinstance(found, list) and found and self._shown is None:
-            self.attach(found[0])
+        if self._shown is not None:
+            return
+        if isinstance(found, Unfinished):
+            self.attach(found.run, signed_out=found.signed_out)
+        elif isinstance(found, Path):
+            self.attach(found)
 
     def _begin(self, session: Session) -> None:
+        unfinished.forget_sign_out()
         self._follow(session)
         self._show(session)
         self.show_page(PICTURES)
@@ -405,6 +425,8 @@ class RunPanel(QWidget):
         session = self._shown
         told = outcome(session, self._offers(session)) if session else None
         self._waved_off = told.key if told else None
+        if session is not None and session.folder is not None and not session.alive:
+            unfinished.dismiss(session.folder)
         self._tell()
 
     def _tell_back(self) -> None:

@@ -55,6 +55,7 @@ class Session(QObject):
         self.refused: list[Problem] = []
         self.silent_for = 0.0
         self.overdue = False
+        self.signed_out = False
         self.worker = TrainingThread(
             run,
             job=job,

@@ -36,6 +36,7 @@ from core.runs.events import EventLog
 from core.runs.folder import RunFolder
 from core.training.control import Control
 from core.worker import listen, protocol
+from core.worker.awake import end_last
 from core.worker.failures import is_disk_full, problem_of
 from core.worker.outlet import Outlet, PipeWriter
 
@@ -109,6 +110,7 @@ def run(
     control = Control()
     listen.guard_stop(control, outlet, lambda: _give_up(place, outlet))
     listen.listen_to_signals(control)
+    end_last()
     listen.beat(outlet)
     listen.listen_to_folder(place, control)
     if stdin and commands >= 0:
