@@ -45,9 +45,9 @@ def warn(emit: Emit, problem: Problem) -> None:
 
 
 def on_cpu(model: LoadedModel) -> bool:
-    """Whether all of the model's networks are on the CPU."""
+    """Whether none of the model's networks is on a GPU."""
     parameters = (next(part.parameters(), None) for part in model.parts.values())
-    return all(p is None or p.device.type == "cpu" for p in parameters)
+    return all(p is None or p.device.type in ("cpu", "meta") for p in parameters)
 
 
 def reading_threads(model: LoadedModel) -> int:

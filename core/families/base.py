@@ -90,7 +90,8 @@ class Part:
     lora_prefix: what its keys in LoRA files begin with; empty where it is
     never trained. targets: `lora.targets` -> how names of modules that learn end. blocks, outside:
     how names of modules that may learn begin, and which of those may not all the same; by
-    diffusers' names and by those of single files. title: what people call it.
+    diffusers' names and by those of single files. title: what people call it. passing: too large to
+    be held while others work, so it is loaded, used and given up.
     """
 
     name: str
@@ -107,6 +108,7 @@ class Part:
     targets: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     blocks: tuple[str, ...] = ("",)
     outside: tuple[str, ...] = ()
+    passing: bool = False
 
     def adapts(self, module: str, targets: str) -> bool:
         """Whether a linear layer or convolution of this name gets a LoRA under `lora.targets`."""
@@ -143,6 +145,11 @@ class FamilyInfo:
     def of(self, *roles: Role) -> tuple[Part, ...]:
         """The parts with one of these roles."""
         return tuple(part for part in self.parts if part.role in roles)
+
+    @property
+    def staying(self) -> tuple[Role, ...]:
+        """The roles whose parts may be held together while pictures are sampled."""
+        return tuple(role for role in ROLES if not any(part.passing for part in self.of(role)))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.errors import fail
@@ -67,6 +67,15 @@ def open_parts(
             tokenizer = own if whole else bundled(part.vocabulary)
         found[part.name] = Source(part, tensors, config, tokenizer)
     return found
+
+
+def opened_again(source: Source, stack: ExitStack) -> Source:
+    """The same source with its files open as long as `stack`.
+
+    Raises UserError `base_unreadable` where they are gone.
+    """
+    tensors = Tensors(source.tensors.files, stack, source.tensors.prefix)
+    return replace(source, tensors=tensors)
 
 
 def _in_one_file(path: Path, part: Part, stack: ExitStack) -> AnyTensors:

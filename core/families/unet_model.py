@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -30,20 +30,24 @@ from core.families.base import (
 )
 from core.families.configs import read_json
 from core.families.diffusion import diffusion
+from core.families.passing_text import PassingText
 from core.families.residency import Residency
-from core.families.sources import Source, bundled, open_parts
-from core.families.weights import build, fill
+from core.families.sources import Source, bundled, open_parts, opened_again
+from core.families.weights import build, fill, matched
 
 # Text sides are built from each text part's source, with a digest of what they depend on.
 MakeText = Callable[[Mapping[str, Source], Any], tuple[dict[str, Any], TextSide]]
 Added = Callable[[Conditioning, Sequence[Frame]], Mapping[str, torch.Tensor]]
+# Puts the stored weights of a part into its network in main memory.
+Refill = Callable[[Any, Source], None]
 
 
 @dataclass
 class UNetModel:
     """A model with a UNet in memory; see `core.families.base.LoadedModel`.
 
-    added: what the UNet takes beside embeddings, `added_cond_kwargs` in diffusers' words.
+    added: what the UNet takes beside embeddings, `added_cond_kwargs` in diffusers' words. late: see
+    `Residency`.
     """
 
     info: FamilyInfo
@@ -54,13 +58,17 @@ class UNetModel:
     identity: Mapping[Role, str]
     device: torch.device
     added: Added | None = None
+    late: Mapping[str, Callable[[], None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         (unet,), (vae,) = (self._only("denoiser"), self._only("vae"))
         self._unet, self._pixels = self.parts[unet], Autoencoder(self.parts[vae])
         self.latent_channels, self.latent_scale = self._pixels.channels, self._pixels.scale
         roles = {part.name: part.role for part in self.info.parts}
-        self._residency = Residency(self.parts, roles, self.device)
+        passing = frozenset(part.name for part in self.info.parts if part.passing)
+        self._residency = Residency(self.parts, roles, self.device, self.late, passing)
+        if passing:
+            self.text = PassingText(self.text, self._residency)
 
     def _only(self, role: Role) -> list[str]:
         return [part.name for part in self.info.of(role)]
@@ -96,6 +104,7 @@ class UNetModel:
         Computed in the UNet's number format or the caller's autocast, returned in noisy's.
         Timesteps need not be whole numbers.
         """
+        self._residency.need("denoiser")
         weight = self._unet.conv_in.weight
         more = {}
         if self.added is not None:
@@ -118,8 +127,12 @@ def load_unet_model(
     how: Loading,
     make_text: MakeText,
     added: Added | None = None,
+    refill: Refill | None = None,
 ) -> UNetModel:
     """Load fully offline into main memory, weights frozen and in eval mode.
+
+    refill: for families with parts that pass. The weights of these come back through it, and
+    those of the UNet are read when they are needed, so that both are never held together.
 
     Raises UserError `base_incomplete`, `base_unexpected_weights`, `base_unreadable`,
     `base_truncated`, `vae_unsuitable`, `zero_snr_needs_v`, and what `make_text` raises.
@@ -131,8 +144,19 @@ def load_unet_model(
     with ExitStack() as stack:
         sources = open_parts(info, file, how.vae, stack)
         (unet,), (vae,) = info.of("denoiser"), info.of("vae")
-        parts = {unet.name: load_unet(sources[unet.name], how.dtype)}
+        network = build_unet(sources[unet.name])
+        late: dict[str, Callable[[], None]] = {}
+        if refill is None:
+            fill_unet(network, sources[unet.name], how.dtype)
+        else:
+            _match_unet(network, sources[unet.name])
+            put = partial(fill_unet, dtype=how.dtype)
+            late[unet.name] = partial(_fetch, put, network, sources[unet.name])
+        parts = {unet.name: network}
         encoders, text = make_text(sources, text_digest)
+        for part in info.parts:
+            if part.passing and refill is not None:
+                late[part.name] = partial(_fetch, refill, encoders[part.name], sources[part.name])
         parts |= encoders
         parts[vae.name] = load_vae(sources[vae.name], how.device, vae_digest)
     _check_vae(parts[unet.name], parts[vae.name], sources[vae.name])
@@ -147,15 +171,36 @@ def load_unet_model(
         identity={"vae": vae_digest.hexdigest(), "text": text_digest.hexdigest()},
         device=how.device,
         added=added,
+        late=late,
     )
 
 
-def load_unet(source: Source, dtype: torch.dtype) -> Any:
-    """A UNet2DConditionModel in main memory. Raises UserError as `fill` does."""
+def _fetch(put: Refill, network: Any, source: Source) -> None:
+    with ExitStack() as stack:
+        put(network, opened_again(source, stack))
+
+
+def build_unet(source: Source) -> Any:
+    """A UNet2DConditionModel without weights. Raises UserError as `build` does."""
     from diffusers import UNet2DConditionModel
 
     config = read_json(source.config)
-    unet = build(lambda: UNet2DConditionModel.from_config(config), source.config)
+    return build(lambda: UNet2DConditionModel.from_config(config), source.config)
+
+
+def fill_unet(unet: Any, source: Source, dtype: torch.dtype) -> None:
+    """Put the stored weights into it, in main memory. Raises UserError as `fill` does."""
+    fill(unet, source.tensors, _unet_names(source), what=source.part.title, dtype=dtype)
+
+
+def _match_unet(unet: Any, source: Source) -> None:
+    """Raise UserError as `fill` does where weights are missing or unknown."""
+    matched(unet, source.tensors, _unet_names(source), what=source.part.title)
+
+
+def _unet_names(source: Source) -> Callable[[str], list[str]]:
+    """Which names a tensor of the UNet may have in the file."""
+    config = read_json(source.config)
     key = partial(
         ldm_keys.unet_key,
         layers_per_block=config.get("layers_per_block", 2),
@@ -169,8 +214,7 @@ def load_unet(source: Source, dtype: torch.dtype) -> Any:
     def names(name: str) -> list[str]:
         return [key(name)] if source.tensors.prefix else [name]
 
-    fill(unet, source.tensors, names, what=source.part.title, dtype=dtype)
-    return unet
+    return names
 
 
 def _check_vae(unet: Any, vae: Any, source: Source) -> None:

@@ -72,6 +72,32 @@ def fill(
     Raises UserError `base_incomplete`, `base_unexpected_weights` or `base_unreadable`.
     """
     wanted = module.state_dict()
+    found = matched(module, tensors, names_for, what=what, ignore=ignore)
+    file = tensors.files[0]
+    filled: dict[str, torch.Tensor] = {}
+    for name in sorted(wanted):
+        stored = _shaped(tensors.read(found[name]), wanted[name].shape, name, what, file)
+        if digest is not None:
+            digest.update(f"{name} {stored.dtype} {tuple(stored.shape)}\n".encode())
+            digest.update(stored.contiguous().view(torch.uint8).numpy().data)
+        filled[name] = stored.to(dtype=dtype, copy=True)
+    module.load_state_dict(filled, assign=True)
+    module.requires_grad_(False).eval()
+
+
+def matched(
+    module: torch.nn.Module,
+    tensors: Tensors | OpenClipTensors,
+    names_for: Callable[[str], Sequence[str]],
+    *,
+    what: str,
+    ignore: Callable[[str], bool] = lambda name: False,
+) -> dict[str, str]:
+    """The module's names of its tensors -> those in the file; see `fill`. No weights are read.
+
+    Raises UserError `base_incomplete` or `base_unexpected_weights`.
+    """
+    wanted = module.state_dict()
     found, absent = _match(wanted, tensors, names_for)
     file = tensors.files[0]
     if absent:
@@ -91,15 +117,7 @@ def fill(
             detail=f"The first is {unknown[0]}.",
             file=str(file),
         )
-    filled: dict[str, torch.Tensor] = {}
-    for name in sorted(wanted):
-        stored = _shaped(tensors.read(found[name]), wanted[name].shape, name, what, file)
-        if digest is not None:
-            digest.update(f"{name} {stored.dtype} {tuple(stored.shape)}\n".encode())
-            digest.update(stored.contiguous().view(torch.uint8).numpy().data)
-        filled[name] = stored.to(dtype=dtype, copy=True)
-    module.load_state_dict(filled, assign=True)
-    module.requires_grad_(False).eval()
+    return found
 
 
 def _match(

@@ -6,31 +6,16 @@ from functools import partial
 from pathlib import Path
 
 from core import files
-from core.config.job import Job
-from core.config.trigger_words import fill, triggers_of
 from core.errors import Problem, UserError
-from core.families.base import ROLES
 from core.hardware import free_memory, is_out_of_memory
 from core.runs.folder import safe_name
 from core.sampling.engine import batches, draw_many
 from core.sampling.genspec import GenSpec
 from core.sampling.png_metadata import save_png
 from core.training.ema import averaged
+from core.training.prompts import prompts_to_draw
 from core.training.session import Session, rest, warning_of
 from core.worker import protocol
-
-
-def prompts_to_draw(job: Job) -> list[tuple[int, GenSpec]]:
-    """The switched-on sample prompts with their number in the list, `{trigger}` filled in."""
-    triggers = triggers_of(concept.model_dump() for concept in job.concepts)
-    chosen = []
-    for index, spec in enumerate(job.sampling.prompts):
-        update = {
-            name: fill(str(getattr(spec, name)), triggers).text for name in ("prompt", "negative")
-        }
-        if spec.enabled and update["prompt"].strip():
-            chosen.append((index, spec.model_copy(update=update)))
-    return chosen
 
 
 def draw_samples(session: Session) -> None:
@@ -46,7 +31,7 @@ def draw_samples(session: Session) -> None:
     resting = partial(rest, control, session.emit, session.model, "sampling")
     with (
         averaged(session.adapter, session.ema),
-        session.model.resident(*ROLES),
+        session.model.resident(*session.model.info.staying),
         control.pausing(resting),
     ):
         # Drawing a training batch's worth at once needs no more memory than training does.

@@ -28,6 +28,7 @@ from core.training.device import Compute, choose_compute, limit_threads
 from core.training.ema import Ema
 from core.training.optimizers import build_optimizer
 from core.training.pictures import Pictures
+from core.training.prompts import prompts_to_draw
 from core.training.sources import Reading, begun_again, other_pictures, settle
 from core.training.triggers import Trigger
 from core.worker import protocol
@@ -270,7 +271,17 @@ def _prepare(
             return plan, latents, None
         with model.resident("text"):
             text = prepare_text(plan, job, model, emit, control)
+            _read_prompts(job, model)
     return plan, latents, text
+
+
+def _read_prompts(job: Job, model: LoadedModel) -> None:
+    """Have a text side that is about to be given up read the sample prompts before."""
+    if "text" in model.info.staying or job.sampling.every_unit == "never":
+        return
+    for _, spec in prompts_to_draw(job):
+        for text in (spec.prompt, spec.negative) if spec.cfg > 1 else (spec.prompt,):
+            model.text.encode([text])
 
 
 def _keep_cache_small(job: Job, lease: Lease, latents: LatentStore, text: TextStore | None) -> None:

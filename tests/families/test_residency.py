@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from core.families.base import Role
+from core.families.passing_text import PassingText
 from core.families.residency import Residency
 
 ROLES: dict[str, Role] = {"unet": "denoiser", "one": "text", "two": "text", "vae": "vae"}
@@ -70,3 +71,65 @@ def test_what_leaves_goes_before_what_comes(networks: dict[str, Network]) -> Non
     residency.place("denoiser")
     residency.place("text")
     assert order == ["cuda", "cpu", "cuda", "cuda"]
+
+
+def test_what_passes_is_given_up_and_fetched_again_when_it_is_needed() -> None:
+    networks = {name: torch.nn.Linear(2, 2) for name in ("unet", "one")}
+    networks["unet"].to("meta")
+    held: list[set[str]] = []
+
+    def fetch(name: str) -> None:
+        networks[name].to_empty(device="cpu")
+        held.append({n for n, one in networks.items() if not one.weight.is_meta})
+
+    late = {name: lambda name=name: fetch(name) for name in networks}
+    residency = Residency(networks, ROLES, torch.device("cpu"), late, frozenset({"one"}))
+    with residency.resident("text"):
+        assert networks["unet"].weight.is_meta
+    residency.place("denoiser")
+    assert networks["one"].weight.is_meta and held == [{"unet"}]
+    with residency.resident("text"):
+        assert held[1:] == [{"unet", "one"}]
+    assert networks["one"].weight.is_meta and not networks["unet"].weight.is_meta
+
+
+def test_what_nobody_placed_is_fetched_where_it_is_needed() -> None:
+    unet = torch.nn.Linear(2, 2, device="meta")
+    late = {"unet": lambda: unet.to_empty(device="cpu")}
+    residency = Residency({"unet": unet}, ROLES, torch.device("cpu"), late)
+    residency.need("denoiser")
+    assert not unet.weight.is_meta and residency.has("denoiser")
+
+
+class Reader:
+    """Counts what it reads."""
+
+    width = 3
+
+    def __init__(self) -> None:
+        self.read: list[str] = []
+
+    def length(self, caption: str) -> int:
+        return 2
+
+    def count(self, caption: str) -> int:
+        return len(caption)
+
+    def encode(self, captions: list[str], length: int) -> dict[str, torch.Tensor]:
+        self.read += captions
+        return {"pooled": torch.tensor([[float(len(one))] for one in captions])}
+
+
+def test_captions_are_read_once_and_their_encoder_is_given_up() -> None:
+    encoder = torch.nn.Linear(2, 2)
+    late = {"one": lambda: encoder.to_empty(device="cpu")}
+    residency = Residency({"one": encoder}, ROLES, torch.device("cpu"), late, frozenset({"one"}))
+    reader = Reader()
+    text = PassingText(reader, residency)
+    assert text.encode(["a", "bb", "a"])["pooled"].tolist() == [[1], [2], [1]]
+    assert encoder.weight.is_meta
+    assert text.encode(["bb", "ccc"])["pooled"].tolist() == [[2], [3]]
+    assert reader.read == ["a", "bb", "ccc"]
+    with residency.resident("text"):
+        text.encode(["dddd"])
+        assert not encoder.weight.is_meta

@@ -126,7 +126,7 @@ def test_a_sample_too_large_for_the_gpu_costs_that_sample_only(
 
 
 def test_sample_prompts_take_the_trigger_words(make_job) -> None:
-    from core.training.samples import prompts_to_draw
+    from core.training.prompts import prompts_to_draw
 
     job = make_job(concepts__0__prompt__trigger="zxc cat")
     job.sampling.prompts = [
