@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from core.config.job import Job
 from core.data.augment import versions
 from core.data.batches import LASTING_AT_MOST, lasting_captions
-from core.data.tokens import CHUNK, count_tokens
+from core.data.tokens import count_tokens
 from core.data.types import Item, Plan
+from core.families.base import CLIP_TOKENS, TokenRule
 
 # A safetensors header with one tensor and the few facts that the cache keeps with it.
 _HEADER_BYTES = 256
@@ -39,15 +40,16 @@ def text_cache_bytes(
     width: int = 768,
     count: Callable[[Sequence[str]], list[int]] = count_tokens,
     size: int = 4,
+    rule: TokenRule = CLIP_TOKENS,
 ) -> int:
     """Bytes of the cached embeddings of captions: of those that some showings have exactly as they
     are written; none where the text encoder is trained.
 
     width: numbers per token; count: captions -> their lengths in tokens; size: bytes of a number,
-    as the text encoders calculate. The defaults are SD1.x in float32.
+    as the text encoders calculate; rule: how captions are read. The defaults are SD1.x in float32.
     """
     captions = [] if job.lora.text_encoder else lasting_captions(plan, job)
     if len(captions) > LASTING_AT_MOST:
         return 0
-    chunks = sum(max(1, -(-length // CHUNK)) for length in count(captions))
-    return chunks * (CHUNK + 2) * width * size + len(captions) * _HEADER_BYTES
+    rows = sum(rule.rows_of(length) for length in count(captions))
+    return rows * width * size + len(captions) * _HEADER_BYTES

@@ -52,7 +52,7 @@ class Statistics:
     smallest, largest: (width, height) by area; median_pixels: the middle picture's area.
     aspects: number of the bin (see `aspect_of_bin`) -> pictures. captions: all alternatives;
     captions_missing: pictures without one; upscaled: pictures enlarged at some resolution; tokens:
-    length in tokens without start and end -> captions; long_captions: those above `CHUNK`, longest
+    length in tokens without start and end -> captions; long_captions: the long ones, longest
     first, at most NAMED_AT_MOST of captions_long. tags: comma-separated part -> pictures that have
     it, most frequent first; tags_rare_left_out: there were too many different ones to count the
     rare ones exactly.
@@ -100,11 +100,13 @@ def tags_of(caption: str) -> list[str]:
 class Accumulator:
     """Counts items as they come; `snapshot()` may be asked at any time. Not for several threads.
 
-    count: captions -> their lengths in tokens.
+    count: captions -> their lengths in tokens. room: tokens above which a caption is long.
     """
 
-    def __init__(self, count: Callable[[Sequence[str]], list[int]] = count_tokens) -> None:
-        self._count = count
+    def __init__(
+        self, count: Callable[[Sequence[str]], list[int]] = count_tokens, room: int = CHUNK
+    ) -> None:
+        self._count, self._room = count, room
         self._known_lengths: dict[str, int] = {}
         self._waiting: list[tuple[Path, str]] = []
         self._seen: set[Path] = set()
@@ -166,7 +168,7 @@ class Accumulator:
         for picture, text in waiting:
             length = self._known_lengths[text]
             self._tokens[length] += 1
-            if length > CHUNK:
+            if length > self._room:
                 self._long += 1
                 self._longest.append(LongCaption(picture, length))
         self._captions += len(waiting)
@@ -206,16 +208,17 @@ def statistics_of(
     skipped: int = 0,
     rejected: int = 0,
     count: Callable[[Sequence[str]], list[int]] = count_tokens,
+    room: int = CHUNK,
     progress: Progress | None = None,
     check_stop: StopCheck | None = None,
 ) -> Statistics:
     """The statistics of a concept's items (of a Plan, training and validation alike).
 
-    count: see Accumulator. `progress(done, total)` gets the number of items. Raises Stopped when
-    `check_stop` says so.
+    count, room: see Accumulator. `progress(done, total)` gets the number of items. Raises Stopped
+    when `check_stop` says so.
     """
     items = list(items)
-    counted = Accumulator(count)
+    counted = Accumulator(count, room)
     counted.skipped, counted.rejected = skipped, rejected
     for number, item in enumerate(items):
         if number % _CHECK_EVERY == 0:

@@ -1,14 +1,16 @@
-"""Counting what a CLIP text encoder sees of captions, without loading torch."""
+"""Counting what a text encoder sees of captions, without loading torch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core.data.textfile import without_surrogates
 from core.errors import UserError, fail
+from core.families.folders import part_files
+from core.families.registry import family
 from core.paths import resources_dir
 
 if TYPE_CHECKING:
@@ -24,16 +26,22 @@ _PIECES = (
     r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 )
 _AT_ONCE = 4096
-_VOCABULARIES = ("tokenizer.json", "vocab.json")
+# That of ChatGLM, in the format of SentencePiece.
+_PIECES_FILE = "tokenizer.model"
+_VOCABULARIES = ("tokenizer.json", "vocab.json", _PIECES_FILE)
 
 
 def count_tokens(texts: Sequence[str], tokenizer_folder: Path | None = None) -> list[int]:
     """How many tokens each text has, start and end marks not counted; nothing is cut off.
 
-    tokenizer_folder: holds tokenizer.json, or vocab.json and merges.txt; by default that of
-    Stable Diffusion 1.x, whose vocabulary SDXL shares. Raises UserError when they cannot be read.
+    tokenizer_folder: holds tokenizer.json, vocab.json and merges.txt, or tokenizer.model; by
+    default that of Stable Diffusion 1.x, whose vocabulary SDXL shares. Raises UserError when they
+    cannot be read.
     """
     folder = tokenizer_folder or resources_dir() / "models" / "sd15" / "tokenizer"
+    if (folder / _PIECES_FILE).is_file():
+        pieces = _sentencepiece(folder)
+        return [len(pieces.encode(without_surrogates(text))) for text in texts]
     tokenizer = _tokenizer(folder)
     counts: list[int] = []
     for start in range(0, len(texts), _AT_ONCE):
@@ -44,16 +52,22 @@ def count_tokens(texts: Sequence[str], tokenizer_folder: Path | None = None) -> 
 
 
 def tokens_of(base: BaseModelFile | None) -> Callable[[Sequence[str]], list[int]]:
-    """What counts the tokens of captions for a base model: its own tokenizer where its folder has
+    """What counts the tokens of captions for a base model: its own tokenizer where it comes with
     a good one, else that of Stable Diffusion 1.x."""
-    folder = base.path / "tokenizer" if base is not None else None
-    if folder is None or not any((folder / name).is_file() for name in _VOCABULARIES):
-        return count_tokens
     try:
+        folder = _tokenizer_folder(base) if base is not None else None
+        if folder is None or not any((folder / name).is_file() for name in _VOCABULARIES):
+            return count_tokens
         count_tokens([""], folder)
     except UserError:
         return count_tokens  # loading the model will tell
     return partial(count_tokens, tokenizer_folder=folder)
+
+
+def _tokenizer_folder(base: BaseModelFile) -> Path | None:
+    """The folder of the first text encoder's tokenizer; None inside of a single file."""
+    own = part_files(base, family(base.family).info.of("text")[0])
+    return own.tokenizer if own is not None else None
 
 
 @lru_cache(maxsize=4)
@@ -68,12 +82,26 @@ def _tokenizer(folder: Path) -> Tokenizer:
             return tokenizer
         return _from_vocabulary(folder)
     except Exception as error:  # the library raises bare Exception for whatever is wrong
-        raise fail(
-            "tokenizer_unreadable",
-            f"The tokenizer in {folder} cannot be read; download or copy the model again.",
-            detail=str(error),
-            file=str(folder),
-        ) from error
+        raise _unreadable(folder, error) from error
+
+
+@lru_cache(maxsize=4)
+def _sentencepiece(folder: Path) -> Any:
+    try:
+        from sentencepiece import SentencePieceProcessor
+
+        return SentencePieceProcessor(model_file=str(folder / _PIECES_FILE))
+    except Exception as error:
+        raise _unreadable(folder, error) from error
+
+
+def _unreadable(folder: Path, error: Exception) -> UserError:
+    return fail(
+        "tokenizer_unreadable",
+        f"The tokenizer in {folder} cannot be read; download or copy the model again.",
+        detail=str(error),
+        file=str(folder),
+    )
 
 
 def _from_vocabulary(folder: Path) -> Tokenizer:

@@ -91,7 +91,8 @@ class Part:
     never trained. targets: `lora.targets` -> how names of modules that learn end. blocks, outside:
     how names of modules that may learn begin, and which of those may not all the same; by
     diffusers' names and by those of single files. title: what people call it. passing: too large to
-    be held while others work, so it is loaded, used and given up.
+    be held while others work, so it is loaded, used and given up. skips: whether
+    `model.clip_skip` may leave out layers of a text part.
     """
 
     name: str
@@ -109,11 +110,33 @@ class Part:
     blocks: tuple[str, ...] = ("",)
     outside: tuple[str, ...] = ()
     passing: bool = False
+    skips: bool = True
 
     def adapts(self, module: str, targets: str) -> bool:
         """Whether a linear layer or convolution of this name gets a LoRA under `lora.targets`."""
         inside = module.startswith(self.blocks) and not module.startswith(self.outside or ("\0",))
         return inside and module.endswith(self.targets.get(targets, ()))
+
+
+@dataclass(frozen=True)
+class TokenRule:
+    """How much of a caption a family reads, in tokens without start and end marks.
+
+    room: tokens of one pass; rows: how many rows of numbers such a pass gives. whole: longer
+    captions are read in several passes; otherwise what is beyond the first is cut off.
+    """
+
+    room: int = 75
+    rows: int = 77
+    whole: bool = True
+
+    def rows_of(self, tokens: int) -> int:
+        """How many rows a caption of so many tokens becomes."""
+        return self.rows * (max(1, -(-tokens // self.room)) if self.whole else 1)
+
+
+# As every family with CLIP encoders reads captions.
+CLIP_TOKENS = TokenRule()
 
 
 @dataclass(frozen=True)
@@ -123,7 +146,7 @@ class FamilyInfo:
     parts: its networks, those that a LoRA changes in the order of LoRA files. pipelines: names of
     diffusers pipelines whose folders hold such a model. bucket_step: pictures' sides are multiples
     of this many pixels. architecture: the modelspec.architecture of its LoRA files; base_version:
-    what kohya's programs call it.
+    what kohya's programs call it. tokens: how much of a caption is read.
     """
 
     name: str
@@ -134,6 +157,7 @@ class FamilyInfo:
     bucket_step: int
     architecture: str
     base_version: str
+    tokens: TokenRule = CLIP_TOKENS
 
     def part(self, name: str) -> Part:
         """The part called `name`. Raises KeyError."""
@@ -153,12 +177,22 @@ class FamilyInfo:
 
 
 @dataclass(frozen=True)
+class PartFiles:
+    """Where a part of a base model lies: its weight files, its config.json, and the folder of a
+    text part's tokenizer."""
+
+    weights: tuple[Path, ...]
+    config: Path
+    tokenizer: Path | None = None
+
+
+@dataclass(frozen=True)
 class BaseModelFile:
     """A base model found on disk by `core.families.detect`, not loaded yet.
 
     layout: a diffusers folder or one checkpoint file. default_resolution and bucket_step are
     those of this very model (the demo model is smaller than its family usual). known_by: how it
-    is known what the model predicts.
+    is known what the model predicts. elsewhere: parts that do not lie where the layout has them.
     """
 
     path: Path
@@ -169,6 +203,7 @@ class BaseModelFile:
     default_resolution: int
     bucket_step: int
     known_by: KnownBy = "config"
+    elsewhere: Mapping[str, PartFiles] = field(default_factory=dict, hash=False)
 
 
 class Ancestral(NamedTuple):
@@ -335,6 +370,13 @@ class Family(Protocol):
 
     def read_folder(self, folder: Path) -> BaseModelFile:
         """What such a folder holds. Raises UserError for what is missing or makes no sense."""
+        ...
+
+    def read_file(self, file: BaseModelFile) -> BaseModelFile:
+        """The model of a single file with what lies beside it, where that belongs to it.
+
+        Raises UserError `base_incomplete` where it is not found.
+        """
         ...
 
     def load(self, file: BaseModelFile, how: Loading) -> LoadedModel:

@@ -98,7 +98,7 @@ def detect_file(path: Path) -> BaseModelFile:
     if kind is None:
         for one in families():
             if one.matches(header.shapes):
-                return _as_family(path, header, one.info)
+                return one.read_file(_as_family(path, header, one.info))
         kind = kind_of(header.shapes)
     if kind.what == "lora":
         raise fail(

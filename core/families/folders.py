@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from core.errors import fail
-from core.families.base import BaseModelFile, FamilyInfo
+from core.errors import UserError, fail
+from core.families.base import BaseModelFile, FamilyInfo, Part, PartFiles
 from core.families.configs import (
     SchedulerConfig,
     TextEncoderConfig,
@@ -40,6 +40,33 @@ def weight_files(folder: Path, stem: str) -> list[Path]:
         if file.suffix.lower() in PICKLE_SUFFIXES:
             raise pickle_refused(file)
     raise missing(folder / f"{stem}.safetensors")
+
+
+def part_files(file: BaseModelFile, part: Part) -> PartFiles | None:
+    """Where a part of a model lies; None where it is inside of a single file.
+
+    Raises UserError as `weight_files` does, for a VAE that is not there `base_incomplete`.
+    """
+    if part.name in file.elsewhere:
+        return file.elsewhere[part.name]
+    if file.layout == "single_file":
+        return None
+    folder = file.path / part.folder
+    if part.role == "vae" and not folder.is_dir():
+        raise no_vae(file)
+    tokenizer = file.path / part.tokenizer if part.tokenizer else None
+    weights = tuple(weight_files(folder, part.stem))
+    return PartFiles(weights, folder / "config.json", tokenizer)
+
+
+def no_vae(file: BaseModelFile) -> UserError:
+    """The complaint that a model comes without a VAE, so that one must be chosen."""
+    return fail(
+        "base_incomplete",
+        f"{file.path.name} holds no VAE; choose one under model.vae.",
+        file=str(file.path),
+        setting="model.vae",
+    )
 
 
 def _shards(index: Path) -> list[Path]:

@@ -120,7 +120,7 @@ def needed_files(name: str, files: Sequence[str]) -> list[str]:
         for file in files
         if file.split("/")[0] in folders
         and file.count("/") == 1
-        and file.endswith((".json", ".txt"))
+        and file.endswith((".json", ".txt", "/tokenizer.model"))
         and not file.endswith(".index.json")
         and ".index." not in file
     ]

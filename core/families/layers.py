@@ -14,11 +14,13 @@ from core.config.lora import Lora
 from core.errors import UserError
 from core.families import open_clip
 from core.families.base import BaseModelFile, Part, Role
-from core.families.folders import weight_files
+from core.families.folders import part_files
 from core.families.header import read_header
 from core.families.kinds import Shapes
 from core.families.registry import family
 
+# How the table of a text encoder's tokens is called, in CLIP and in ChatGLM.
+_EMBEDDINGS = ("token_embedding", "word_embeddings")
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
@@ -44,9 +46,9 @@ def layers_of(base: BaseModelFile, roles: tuple[Role, ...] = ("denoiser", "text"
 
 def _shapes_of(base: BaseModelFile, part: Part) -> Shapes:
     """The shapes of a part's tensors by their names without the part's prefix."""
-    if base.layout == "diffusers":
-        files = weight_files(base.path / part.folder, part.stem)
-        return {name: shape for file in files for name, shape in read_header(file).shapes.items()}
+    if (own := part_files(base, part)) is not None:
+        headers = [read_header(file).shapes for file in own.weights]
+        return {name: shape for shapes in headers for name, shape in shapes.items()}
     whole = read_header(base.path).shapes
     for prefix in part.prefixes:
         mine = {n.removeprefix(prefix): s for n, s in whole.items() if n.startswith(prefix)}
@@ -75,9 +77,7 @@ def encoded_shape(layers: Sequence[Layer]) -> EncodedShape:
         if one.part.role == "vae" and one.name == "decoder.conv_in":
             shape = replace(shape, channels=one.shape[1])
     widths = [
-        one.shape[1]
-        for one in layers
-        if one.part.role == "text" and one.name.endswith("token_embedding")
+        one.shape[1] for one in layers if one.part.role == "text" and one.name.endswith(_EMBEDDINGS)
     ]
     if widths:
         # Several encoders' numbers stand side by side.

@@ -70,6 +70,10 @@ class _SD15:
         """What a folder holds. Raises UserError as `read_unet_folder` does."""
         return read_unet_folder(folder, INFO)
 
+    def read_file(self, file: BaseModelFile) -> BaseModelFile:
+        """The model of a single file, which holds everything."""
+        return file
+
     def load(self, file: BaseModelFile, how: Loading) -> UNetModel:
         """Load fully offline, weights frozen and in eval mode.
 

@@ -6,10 +6,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from core.errors import fail
 from core.families.base import BaseModelFile, FamilyInfo, Part
 from core.families.detect import vae_files
-from core.families.folders import weight_files
+from core.families.folders import no_vae, part_files
 from core.families.open_clip import OpenClipTensors
 from core.families.weights import Tensors
 from core.paths import resources_dir
@@ -40,32 +39,23 @@ def open_parts(
     vae: another VAE than the model's own. Raises UserError `base_incomplete`, `base_pickle`,
     `base_unreadable` or `vae_unsuitable`.
     """
-    whole = file.layout == "diffusers"
-    configs = file.path if whole else bundled(info.name)
     found: dict[str, Source] = {}
     tensors: AnyTensors
     for part in info.parts:
-        config = configs / part.folder / "config.json"
+        usual = bundled(info.name) / part.folder / "config.json"
         if part.role == "vae" and vae is not None:
-            files, prefix, own = vae_files(vae)
+            files, prefix, config = vae_files(vae)
             tensors = Tensors(files, stack, prefix)
-            config = own or bundled(info.name) / part.folder / "config.json"
-        elif whole:
-            tensors = Tensors(weight_files(file.path / part.folder, part.stem), stack)
+            found[part.name] = Source(part, tensors, config or usual, None)
+        elif (own := part_files(file, part)) is not None:
+            tensors = Tensors(own.weights, stack)
+            found[part.name] = Source(part, tensors, own.config, own.tokenizer)
         else:
             tensors = _in_one_file(file.path, part, stack)
-        if part.role == "vae" and not tensors.names():
-            raise fail(
-                "base_incomplete",
-                f"{file.path.name} holds no VAE; choose one under model.vae.",
-                file=str(file.path),
-                setting="model.vae",
-            )
-        tokenizer = None
-        if part.tokenizer:
-            own = file.path / part.tokenizer
-            tokenizer = own if whole else bundled(part.vocabulary)
-        found[part.name] = Source(part, tensors, config, tokenizer)
+            if part.role == "vae" and not tensors.names():
+                raise no_vae(file)
+            tokenizer = bundled(part.vocabulary) if part.tokenizer else None
+            found[part.name] = Source(part, tensors, usual, tokenizer)
     return found
 
 

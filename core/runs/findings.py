@@ -13,11 +13,11 @@ from core.data.duplicates import DuplicateGroup, Duplicates, Member
 from core.data.plan import NAMED_AT_MOST, concept_name
 from core.data.plan_notes import more_files
 from core.data.statistics import Statistics
-from core.data.tokens import CHUNK
 from core.data.types import Item, Plan
 from core.errors import Problem
-from core.families.base import BaseModelFile
+from core.families.base import CLIP_TOKENS, BaseModelFile, TokenRule
 from core.families.detect import contradictions
+from core.families.registry import family
 from core.hardware import cpu_calculates_in, gpu_driver_here
 from core.runs.estimates import LastDevice
 from core.runs.memory import MemoryNeed
@@ -40,7 +40,33 @@ def fitting_problems(job: Job, base: BaseModelFile | None, plan: Plan | None) ->
     if base is not None:
         problems += _resolution_problems(job, base)
         problems += contradictions(job.model, base)
+        problems += text_settings_problems(job, base)
     return problems
+
+
+def text_settings_problems(job: Job, base: BaseModelFile) -> list[Problem]:
+    """Errors where the settings ask of a model's text encoder what its family does not offer."""
+    info = family(base.family).info
+    texts = info.of("text")
+    found = []
+    if job.lora.text_encoder and not any(part.lora_prefix for part in texts):
+        found.append(
+            Problem(
+                code="text_encoder_not_trained",
+                title=f"The text encoder of {info.title} cannot be trained; switch it off.",
+                setting="lora.text_encoder",
+            )
+        )
+    if job.model.clip_skip and not any(part.skips for part in texts):
+        found.append(
+            Problem(
+                code="clip_skip_unsuitable",
+                title=f"{info.title} always reads the same layer of its text encoder; set "
+                "model.clip_skip to 0.",
+                setting="model.clip_skip",
+            )
+        )
+    return found
 
 
 def _precision_problems(job: Job) -> Iterator[Problem]:
@@ -156,22 +182,33 @@ def located(problems: Sequence[Problem], items: Iterable[Item]) -> list[Problem]
     return located
 
 
-def caption_problems(index: int, name: str, found: Statistics) -> list[Problem]:
-    """A warning when captions of a concept need more than one chunk of the text encoder."""
+def caption_problems(
+    index: int, name: str, found: Statistics, rule: TokenRule = CLIP_TOKENS
+) -> list[Problem]:
+    """A warning when captions of a concept are longer than the text encoder reads at once."""
     if not found.captions_long:
         return []
     worst, number = found.long_captions[0], found.captions_long
-    chunks = -(-worst.tokens // CHUNK)
+    chunks = -(-worst.tokens // rule.room)
     if number == 1:
         title = (
-            f"The caption of {worst.picture.name} in concept {name} is longer than {CHUNK} tokens "
-            f"({worst.tokens}); nothing is cut off, it is trained in {chunks} parts."
+            f"The caption of {worst.picture.name} in concept {name} is longer than {rule.room} "
+            f"tokens ({worst.tokens}); "
+        )
+        title += (
+            f"nothing is cut off, it is trained in {chunks} parts."
+            if rule.whole
+            else "the model does not see the rest."
         )
     else:
         title = (
-            f"{number} captions of concept {name} are longer than {CHUNK} tokens, the longest "
-            f"{worst.tokens} ({worst.picture.name}); nothing is cut off, they are trained in up "
-            f"to {chunks} parts."
+            f"{number} captions of concept {name} are longer than {rule.room} tokens, the longest "
+            f"{worst.tokens} ({worst.picture.name}); "
+        )
+        title += (
+            f"nothing is cut off, they are trained in up to {chunks} parts."
+            if rule.whole
+            else "the model does not see what is beyond."
         )
     return [
         Problem(

@@ -18,6 +18,8 @@ How it is estimated, in bytes on the device that trains:
   for gradients in flight.
 - sampling: decoding one sample picture, and the parts that come back for it, when the activations
   are gone: so the larger of both counts.
+- reading: the weights of a text side that is too large to stay; it is given up before the rest is
+  loaded, so it counts only where it is more than all that.
 - rest: the libraries and their working space. On the processor also the latents and embeddings
   that are held in memory.
 
@@ -28,6 +30,7 @@ about a third.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from core.config.job import Job
@@ -57,11 +60,13 @@ class MemoryNeed:
     sampling: int
     rest: int
     on_gpu: bool
+    reading: int = 0
 
     @property
     def total(self) -> int:
         """All that is held at the same time."""
-        return self.weights + self.lora + max(self.activations, self.sampling) + self.rest
+        training = self.weights + self.lora + max(self.activations, self.sampling)
+        return max(training, self.reading) + self.rest
 
 
 def memory_need(job: Job, base: BaseModelFile, plan: Plan, on_gpu: bool) -> MemoryNeed | None:
@@ -72,15 +77,17 @@ def memory_need(job: Job, base: BaseModelFile, plan: Plan, on_gpu: bool) -> Memo
         return None
     training = job.training
     calculated, stored = number_bytes(job, on_gpu)
-    kept = _kept_by_steps(job, plan) if on_gpu else ROLES
-    everything = sum(math.prod(one.shape) for one in layers) * stored
-    weights = sum(math.prod(one.shape) for one in layers if one.part.role in kept) * stored
+    info = family(base.family).info
+    by_steps = _kept_by_steps(job, plan)
+    kept = by_steps if on_gpu else tuple({*by_steps, *info.staying})
+    everything = _weights(layers, {*kept, *info.staying}) * stored
+    weights = _weights(layers, kept) * stored
     sampling = _sampling(layers, job, calculated)
     copies = 2 + OPTIMIZERS[training.optimizer].moments + training.ema.enabled
     rest, shape = _GPU_REST if on_gpu else _CPU_REST, encoded_shape(layers)
     if not on_gpu:
         latents = latent_cache_bytes(plan, job, shape.channels, shape.scale)
-        texts = text_cache_bytes(plan, job, shape.text_width, tokens_of(base), stored)
+        texts = text_cache_bytes(plan, job, shape.text_width, tokens_of(base), stored, info.tokens)
         rest += min(_MOST_LATENTS, latents) + min(_MOST_TEXTS, texts)
     area = max((_area(bucket) for bucket in plan.buckets), default=training.resolution**2)
     positions = area / shape.scale**2
@@ -96,7 +103,13 @@ def memory_need(job: Job, base: BaseModelFile, plan: Plan, on_gpu: bool) -> Memo
         sampling=sampling + everything - weights if sampling else 0,
         rest=rest,
         on_gpu=on_gpu,
+        reading=_weights(layers, set(ROLES) - set(info.staying)) * stored,
     )
+
+
+def _weights(layers: Sequence[Layer], roles: Collection[Role]) -> int:
+    """How many weights the parts with some roles have."""
+    return sum(math.prod(one.shape) for one in layers if one.part.role in roles)
 
 
 def number_bytes(job: Job, on_gpu: bool) -> tuple[int, int]:

@@ -20,9 +20,11 @@ from core.data.statistics import Statistics, statistics_of
 from core.data.tokens import tokens_of
 from core.data.types import ConceptSummary, Item, Plan
 from core.errors import Problem, UserError, fail
-from core.families.base import BaseModelFile
+from core.families.base import CLIP_TOKENS, BaseModelFile
 from core.families.configs import read_json
 from core.families.detect import detect, schedule_of, vae_files
+from core.families.folders import no_vae, part_files
+from core.families.header import read_header
 from core.families.hub import is_hub_id
 from core.families.layers import BYTES, EncodedShape, encoded_shape, layers_of, lora_weights
 from core.families.registry import family
@@ -199,6 +201,7 @@ def _with_statistics(
     reports = []
     by_concept: dict[int, list[Item]] = {}
     plan = found.plan
+    rule = family(found.base.family).info.tokens if found.base else CLIP_TOKENS
     for item in (*plan.items, *plan.validation) if plan else ():
         by_concept.setdefault(item.concept, []).append(item)
     for summary in plan.concepts if plan else ():
@@ -207,11 +210,12 @@ def _with_statistics(
             skipped=summary.skipped,
             rejected=summary.rejected,
             count=tokens_of(found.base),
+            room=rule.room,
             progress=progress,
             check_stop=check_stop,
         )
         reports.append(ConceptReport(summary, statistics))
-        problems += caption_problems(summary.index, summary.name, statistics)
+        problems += caption_problems(summary.index, summary.name, statistics, rule)
     return replace(found, problems=_sorted(problems), concepts=tuple(reports))
 
 
@@ -274,7 +278,7 @@ def _look_at_settings(job: Job, base: BaseModelFile, problems: list[Problem]) ->
     """Add what does not fit the base model, which loading would refuse only much later."""
     looks: tuple[Callable[[], object], ...] = (
         lambda: schedule_of(job.model, base),
-        lambda: _look_at_vae(job),
+        lambda: _look_at_vae(job, base),
         lambda: _look_at_clip_skip(job, base),
     )
     for look in looks:
@@ -284,9 +288,10 @@ def _look_at_settings(job: Job, base: BaseModelFile, problems: list[Problem]) ->
             problems += error.problems
 
 
-def _look_at_vae(job: Job) -> None:
+def _look_at_vae(job: Job, base: BaseModelFile) -> None:
     vae = job.model.vae.strip()
     if not vae:
+        _look_for_own_vae(base)
         return
     if not Path(vae).exists():
         raise fail(
@@ -299,6 +304,14 @@ def _look_at_vae(job: Job) -> None:
         vae_files(Path(vae))
     except UserError as error:
         raise UserError(*[replace(p, setting="model.vae") for p in error.problems]) from error
+
+
+def _look_for_own_vae(base: BaseModelFile) -> None:
+    for part in family(base.family).info.of("vae"):
+        if part_files(base, part) is None:
+            names = read_header(base.path).shapes
+            if not any(name.startswith(part.prefixes) for name in names):
+                raise no_vae(base)
 
 
 def _look_at_clip_skip(job: Job, base: BaseModelFile) -> None:
@@ -340,7 +353,8 @@ def _cache_bytes(job: Job, base: BaseModelFile, plan: Plan, on_gpu: bool) -> int
         shape = EncodedShape()
     latents = latent_cache_bytes(plan, job, shape.channels, shape.scale)
     _, size = number_bytes(job, on_gpu)
-    return latents + text_cache_bytes(plan, job, shape.text_width, tokens_of(base), size)
+    rule = family(base.family).info.tokens
+    return latents + text_cache_bytes(plan, job, shape.text_width, tokens_of(base), size, rule)
 
 
 def samples_drawn(job: Job, plan: Plan) -> int:

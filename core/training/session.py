@@ -20,6 +20,7 @@ from core.families.base import BaseModelFile, Conditioning, LoadedModel, Loading
 from core.families.detect import detect, schedule_of
 from core.families.registry import family
 from core.lora.inject import Adapter, inject
+from core.runs.findings import text_settings_problems
 from core.runs.folder import RunFolder
 from core.runs.output import taken
 from core.training.checkpoint import TrainingState
@@ -340,7 +341,7 @@ def _find_base(job: Job, emit: Emit) -> BaseModelFile:
             f"to {family(job.model.family).info.title}; set it to automatic.",
             setting="model.family",
         )
-    if problems := taken(job, base):
+    if problems := [*taken(job, base), *text_settings_problems(job, base)]:
         raise UserError(*problems)
     return base
 

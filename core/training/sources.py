@@ -23,7 +23,7 @@ from core.data.types import Item, Plan
 from core.errors import Problem, UserError, fail
 from core.families.base import BaseModelFile, Part
 from core.families.detect import vae_files
-from core.families.folders import weight_files
+from core.families.folders import part_files
 from core.families.registry import family
 from core.paths import user_path
 
@@ -31,7 +31,7 @@ from core.paths import user_path
 _NAMED_PICTURES = 20_000
 _NAMED_AT_MOST = 5
 _MODEL = "base model"
-_TOKENIZER = ("tokenizer.json", "vocab.json", "merges.txt")
+_TOKENIZER = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer.model")
 
 # Settings that say where results go and what is shown, not what is learned.
 _HARMLESS = (
@@ -326,30 +326,36 @@ def _models(job: Job, base: BaseModelFile, digests: FileDigests) -> dict[str, st
     """A digest of each part of the model, by what people call it. Raises OSError, UserError."""
     parts = family(base.family).info.parts
     called = {part: _MODEL if part.role == "denoiser" else part.title for part in parts}
-    if base.layout == "single_file":
-        # Its own VAE may be given up for another file, and taken up again.
-        whole = _digest([base.path], digests)
-        found = {called[part]: whole for part in parts if part.role != "text"}
-    else:
-        found = {called[part]: _digest(_files_of(base, part), digests) for part in parts}
+    other_vae = job.model.vae.strip()
+    found = {}
+    for part in parts:
+        if part.role == "vae" and other_vae:
+            continue
+        if files := _files_of(base, part):
+            found[called[part]] = _digest(files, digests)
+        elif part.role != "text":
+            # Its own VAE may be given up for another file, and taken up again.
+            found[called[part]] = _digest([base.path], digests)
     # A single file may be told what it predicts by another one beside it.
     found[_MODEL] += f" {base.prediction_type} {base.zero_terminal_snr}"
-    if job.model.vae.strip():
-        files, _prefix, config = vae_files(user_path(job.model.vae.strip()))
+    if other_vae:
+        files, _prefix, config = vae_files(user_path(other_vae))
         own = _digest([*files, *([config] if config else [])], digests)
         found |= {called[part]: own for part in parts if part.role == "vae"}
     return found
 
 
 def _files_of(base: BaseModelFile, part: Part) -> list[Path]:
-    """The files of a diffusers folder that a part depends on."""
-    others = [base.path / part.folder / "config.json"]
+    """The files that a part depends on; none where it is inside of a single file."""
+    own = part_files(base, part)
+    if own is None:
+        return []
+    others = [own.config]
     if part.role == "denoiser":
         others.append(base.path / "scheduler" / "scheduler_config.json")
-    if part.tokenizer:
-        others += [base.path / part.tokenizer / name for name in _TOKENIZER]
-    weights = weight_files(base.path / part.folder, part.stem)
-    return [*weights, *(file for file in others if file.is_file())]
+    if own.tokenizer is not None:
+        others += [own.tokenizer / name for name in _TOKENIZER]
+    return [*own.weights, *(file for file in others if file.is_file())]
 
 
 def _digest(files: Iterable[Path], digests: FileDigests) -> str:
