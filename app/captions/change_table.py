@@ -38,6 +38,8 @@ from PySide6.QtWidgets import (
 from app import icons, theme
 from app.background import Background, StopCheck
 from app.captions.editor import shown_text, with_line_ends
+from app.concepts.tiles import broken
+from app.widgets.labels import line_height
 from app.widgets.thumbs import read_square
 from core.captioning.tags import Change
 
@@ -267,11 +269,14 @@ class _PictureDelegate(QStyledItemDelegate):
         text = QRect(left, option.rect.top(), option.rect.right() - left - pad, side + 2 * pad)
         on = bool(index.data(Qt.ItemDataRole.UserRole))
         painter.setPen(QColor(colours.text if on else colours.disabled))
-        name = option.fontMetrics.elidedText(
-            str(index.data()), Qt.TextElideMode.ElideMiddle, text.width()
-        )
-        text.setHeight(option.rect.height())
-        painter.drawText(text, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, name)
+        painter.setFont(theme.font("small"))
+        height = line_height(painter.font())
+        lines = broken(str(index.data()), text.width(), max(1, option.rect.height() // height))
+        line = QRect(text.left(), 0, text.width(), height)
+        line.moveTop(option.rect.center().y() - len(lines) * height // 2)
+        for words in lines:
+            painter.drawText(line, Qt.AlignmentFlag.AlignVCenter, words)
+            line.translate(0, height)
 
 
 class ChangeTable(QTableView):

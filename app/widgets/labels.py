@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import (
     QColor,
+    QFont,
+    QFontMetrics,
     QFontMetricsF,
     QMouseEvent,
     QPainter,
@@ -150,6 +154,16 @@ class Picture(QLabel):
         self.setPixmap(icons.pixmap(self._name, side, self._role, ratio))
 
 
+def line_height(font: QFont) -> int:
+    """The height of a line of any writing in pixels: Chinese and Japanese letters come from a
+    font of their own, which may be higher than the Latin one."""
+    layout = QTextLayout("Áǧ漢あ한", font)
+    layout.beginLayout()
+    line = layout.createLine()
+    layout.endLayout()
+    return max(ceil(line.height()), QFontMetrics(font).height())
+
+
 class Elided(QLabel):
     """One line of text that ends in an ellipsis where there is no room; a tooltip has it all."""
 
@@ -179,10 +193,10 @@ class Elided(QLabel):
 
     def sizeHint(self) -> QSize:
         metrics = self.fontMetrics()
-        return QSize(metrics.horizontalAdvance(self._full) + 4, metrics.height())
+        return QSize(metrics.horizontalAdvance(self._full) + 4, line_height(self.font()))
 
     def minimumSizeHint(self) -> QSize:
-        return QSize(theme.em(4), self.fontMetrics().height())
+        return QSize(theme.em(4), line_height(self.font()))
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)

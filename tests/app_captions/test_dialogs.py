@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from PIL import Image
 from PySide6.QtCore import QEvent, Qt
-from PySide6.QtWidgets import QApplication, QDialog, QPlainTextEdit
+from PySide6.QtGui import QImage, QPainter
+from PySide6.QtWidgets import QApplication, QDialog, QPlainTextEdit, QStyleOptionViewItem
 
 from app.captions import auto_dialog
 from app.captions.auto_dialog import AutoDialog
 from app.captions.change_dialog import ChangeDialog
-from app.captions.change_table import AFTER, TICK, marked
+from app.captions.change_table import AFTER, PICTURE, TICK, marked
 from app.captions.tools import CaptionTools
 from core.captioning import client
 from core.culling import steps
@@ -422,3 +423,27 @@ def test_everywhere_is_in_all_captions_whatever_is_filtered_or_selected(
     settle(tools)
     assert caption(1) == "robot, night" and caption(3) == "robot, rain, robot"
     assert not tools.undo_link.isVisible() and not tools.note.isVisible()
+
+
+def test_a_name_in_chinese_is_shown_whole(tools: CaptionTools, pictures, previewed, settle):
+    long = "在雨中行走的红色机器人角色设定图正面全身像.png"
+    pictures[1] = pictures[1].rename(pictures[1].with_name(long))
+    tools.refresh()
+    settle(tools)
+    dialog = tools.change("add", "zz", "all")
+    previewed(dialog, 6)
+    drawn: list[str] = []
+
+    class Listener(QPainter):
+        def drawText(self, *args):
+            drawn.append(str(args[-1]))
+
+    index = next(i for row in range(6) if (i := dialog.model.index(row, PICTURE)).data() == long)
+    image = QImage(dialog.table.visualRect(index).size(), QImage.Format.Format_RGB32)
+    option = QStyleOptionViewItem()
+    option.rect = image.rect()
+    painter = Listener(image)
+    dialog.table.itemDelegateForIndex(index).paint(painter, option, index)
+    painter.end()
+    dialog.close()
+    assert "".join(drawn) == long
