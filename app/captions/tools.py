@@ -75,6 +75,7 @@ class CaptionTools(QWidget):
         self._selected: list[Path] = []
         self._filter: tuple[str, ...] = ()
         self._filtered: list[Path] | None = None
+        self._told: tuple[tuple[str, ...], list[Path] | None] = ((), None)
         # The newest edit of a single caption, and one that could not be written.
         self._written: Change | None = None
         self._lost: Change | None = None
@@ -258,6 +259,10 @@ class CaptionTools(QWidget):
         self._filter = tuple(dict.fromkeys(tags))
         self._refilter()
 
+    def filter_tags(self) -> tuple[str, ...]:
+        """The tags that the pictures to show have, see `set_filter`."""
+        return self._filter
+
     def change(self, kind: Kind, first: str = "", scope: str = "") -> ChangeDialog:
         """Open the dialog that changes many captions; gives it. scope: see `scopes`, the
         narrowest without one."""
@@ -417,7 +422,6 @@ class CaptionTools(QWidget):
         return ""
 
     def _refilter(self) -> None:
-        before = self._filtered
         if not self._filter:
             self._filtered = None
         elif NO_CAPTION in self._filter:
@@ -431,13 +435,17 @@ class CaptionTools(QWidget):
         if self._filter and not self._filtered:
             self._filter, self._filtered = (), None
         self._mark(tags_of(self.store.text(self._current)) if self._current else [])
-        if self._filtered != before:
-            self.filterChanged.emit(self._filtered)
+        self._tell_filter()
 
     def _drop_filter(self) -> None:
-        before, self._filter, self._filtered = self._filtered, (), None
-        if before is not None:
-            self.filterChanged.emit(None)
+        self._filter, self._filtered = (), None
+        self._tell_filter()
+
+    def _tell_filter(self) -> None:
+        now = self._filter, self._filtered
+        if now != self._told:
+            self._told = now
+            self.filterChanged.emit(self._filtered)
 
     def _tell(self, problems: list[Problem]) -> None:
         self.undo_link.setVisible(False)

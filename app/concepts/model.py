@@ -173,8 +173,12 @@ class PictureModel(QAbstractListModel):
 
     def set_search(self, text: str) -> None:
         """Show only pictures whose caption or name holds all words of `text`."""
-        self._search = text.casefold()
+        self._search = text.strip()
         self.arrange()
+
+    def search(self) -> str:
+        """The text that captions or names are searched for."""
+        return self._search
 
     def set_only(self, paths: Iterable[Path] | None) -> None:
         """Show none but these pictures, as another part of the window asks; None for all."""
@@ -192,7 +196,7 @@ class PictureModel(QAbstractListModel):
     def arrange(self) -> None:
         """Show exactly what filter and search let through, in order."""
         self._settle.stop()
-        test, words = FILTERS[self._filter], self._search.split()
+        test, words = FILTERS[self._filter], self._search.casefold().split()
         kept = [f for f in self._facts.values() if test(f)]
         if self._only is not None:
             kept = [f for f in kept if f.path in self._only]

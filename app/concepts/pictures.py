@@ -24,6 +24,7 @@ from app import prefs, theme
 from app.background import Background
 from app.concepts.actions import PictureActions
 from app.concepts.changes import Changes, first_sentence
+from app.concepts.conditions import Conditions
 from app.concepts.duplicates import DuplicateSearch
 from app.concepts.facts import FILTERS, Listing, Look, PictureFacts
 from app.concepts.grid import PictureGrid
@@ -74,6 +75,7 @@ class PicturesPage(QWidget):
         self.acts = PictureActions(self.model, self.grid, self.changes)
         self.bar = PictureBar()
         self.side = SidePanel(background, self._usable, self.grid.selected)
+        self.conditions = Conditions(self.bar, self.model, self.side)
         self.detail = self.side.detail
         self.said = Note(lines=1)
         self._build()
@@ -137,11 +139,8 @@ class PicturesPage(QWidget):
 
     def _connect(self) -> None:
         bar, grid, model = self.bar, self.grid, self.model
-        bar.filterChosen.connect(model.set_filter)
-        bar.filterChosen.connect(lambda _: self._arranged())
+        self.conditions.changed.connect(self._arranged)
         bar.sortChosen.connect(self._sort)
-        bar.searchChanged.connect(model.set_search)
-        bar.searchChanged.connect(lambda _: self._arranged())
         bar.edgeChosen.connect(grid.set_edge)
         bar.listChosen.connect(grid.set_as_list)
         bar.sideToggled.connect(self.side.setVisible)
@@ -171,7 +170,6 @@ class PicturesPage(QWidget):
         self.duplicates.ended.connect(self._search_ended)
         self.detail.focusChosen.connect(self.acts.set_focus)
         self.detail.opened.connect(self.open_viewer)
-        self.side.filterChanged.connect(model.set_only)
         self.side.pictureWanted.connect(self.reveal)
         self.side.filesChanged.connect(self._files_changed)
         self.side.wentBack.connect(lambda way, done: self._say(words_of(way, done)))
@@ -201,6 +199,7 @@ class PicturesPage(QWidget):
         before = self._look
         self._look = self.acts.look = look
         if before is not None and before.concept.path != look.concept.path:
+            self.conditions.clear()
             self.model.clear()
             self._searched = ()
             self.said.set_note("")
@@ -234,9 +233,7 @@ class PicturesPage(QWidget):
         self._reveal = None
         wanted = self._alike if passes and self._alike != "all" else ""
         if wanted or self.model.row_of(path) < 0:
-            self.bar.search.clear()
-            self.model.set_search("")
-            self.model.set_only(None)
+            self.conditions.clear()
             self.model.set_filter(wanted or "all")
             self._show_counts()
         self.grid.select([path], path)
@@ -313,8 +310,11 @@ class PicturesPage(QWidget):
 
     def _show_number(self) -> None:
         chosen = self.grid.selected_count()
-        total = len(self.model.shown())
+        shown, total = len(self.model.shown()), len(self.model.facts())
         text = counted(self.tr("%n picture(s)", "", total), total)
+        if shown != total:
+            of = counted(self.tr("%1 of %n picture(s)", "", total), total)
+            text = of.replace("%1", str(shown))
         if chosen > 1:
             text += ", " + self.tr("%1 selected").replace("%1", str(chosen))
         self.number.setText(text)

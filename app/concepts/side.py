@@ -108,6 +108,15 @@ class SidePanel(QWidget):
         if self.tools is not None and self.shows_captions():
             self.tools.set_selected(self._selected())
 
+    def filter_tags(self) -> tuple[str, ...]:
+        """The tags that the tools for captions show pictures by; empty for none at all."""
+        return self.tools.filter_tags() if self.tools is not None else ()
+
+    def drop_tags(self, *tags: str) -> None:
+        """Show pictures by these tags no longer, without any by none."""
+        if self.tools is not None:
+            self.tools.set_filter([t for t in self.filter_tags() if tags and t not in tags])
+
     def pictures_changed(self) -> None:
         """Other pictures are in the grid now."""
         if self.tools is not None and self.shows_captions():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QFont, QFontMetrics
 from PySide6.QtWidgets import (
@@ -24,13 +26,15 @@ from app.widgets.buttons import tool_button
 from app.widgets.fields import ChoiceField
 
 _SEARCH_MS = 250
+_SHOWN_LETTERS = 40
 
 
 class PictureBar(QWidget):
     """Filters with their counts, search, order and size. Signals:
 
     filterChosen(name), sortChosen(name), searchChanged(text), edgeChosen(units),
-    listChosen(as a list), sideToggled(shown).
+    listChosen(as a list), sideToggled(shown). dropped(kind, text): a further condition, one of
+    those that `set_conditions` showed, is to hold no longer.
     """
 
     filterChosen = Signal(str)
@@ -39,6 +43,7 @@ class PictureBar(QWidget):
     edgeChosen = Signal(int)
     listChosen = Signal(bool)
     sideToggled = Signal(bool)
+    dropped = Signal(str, str)
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,6 +88,8 @@ class PictureBar(QWidget):
         self.side.setChecked(True)
         self.side.toggled.connect(self._side_toggled)
         self.chips: dict[str, QPushButton] = {}
+        self.conditions: dict[tuple[str, str], QPushButton] = {}
+        self._current = "all"
         self._build()
 
     def _build(self) -> None:
@@ -96,17 +103,15 @@ class PictureBar(QWidget):
         line.addWidget(self.side)
         chips = QWidget()
         chips.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
-        flow = FlowLayout(theme.unit(0.5), chips)
-        group = QButtonGroup(self)
+        flow = self._flow = FlowLayout(theme.unit(0.5), chips)
         for name in FILTERS:
             chip = QPushButton()
             chip.setCheckable(True)
             chip.setProperty("role", "chip")
-            chip.clicked.connect(lambda _, name=name: self.filterChosen.emit(name))
-            group.addButton(chip)
+            chip.clicked.connect(lambda _, name=name: self._choose(name))
             flow.addWidget(chip)
             self.chips[name] = chip
-        self.chips["all"].setChecked(True)
+        self._light()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(theme.unit(0.75))
@@ -124,17 +129,63 @@ class PictureBar(QWidget):
             "rejected": self.tr("Rejected"),
             "focus": self.tr("Own crop"),
         }
-        bold = QFont(self.chips["all"].font())
-        bold.setWeight(QFont.Weight.DemiBold)
-        metrics = QFontMetrics(bold)
+        metrics = _bold(self.chips["all"])
         for name, chip in self.chips.items():
             text = f"{texts[name]}  {counts[name]}"
             chip.setText(text)
             # The chosen one is bold, and nothing moves by choosing.
             chip.setMinimumWidth(metrics.horizontalAdvance(text) + theme.unit(3.5))
             chip.setVisible(name == "all" or counts[name] > 0 or name == current)
-            if name == current:
-                chip.setChecked(True)
+        self._current = current
+        self._light()
+
+    def set_conditions(self, conditions: Sequence[tuple[str, str]]) -> None:
+        """Show what else the pictures must fulfil, each as a chip that a click takes away.
+
+        Pairs of a kind and a text: `tag` (empty for those without a caption) and `search`.
+        """
+        if list(conditions) == list(self.conditions):
+            return
+        for chip in self.conditions.values():
+            self._flow.removeWidget(chip)
+            chip.hide()
+            chip.deleteLater()
+        self.conditions = {condition: self._condition(*condition) for condition in conditions}
+        self._light()
+
+    def _condition(self, kind: str, text: str) -> QPushButton:
+        names = {"tag": self.tr("Tag: %1"), "search": self.tr("Search: %1")}
+        name = names[kind].replace("%1", text) if text else self.tr("Without caption")
+        short = name if len(name) <= _SHOWN_LETTERS else f"{name[: _SHOWN_LETTERS - 1]}…"
+        chip = QPushButton(icon("x", "accent_text"), short.replace("&", "&&"))
+        chip.setProperty("role", "chip")
+        chip.setCheckable(True)
+        chip.setChecked(True)
+        chip.setLayoutDirection(Qt.LayoutDirection.RightToLeft)  # the cross behind the text
+        width = _bold(chip).horizontalAdvance(short) + chip.iconSize().width()
+        chip.setMinimumWidth(width + theme.unit(4))
+        said = self.tr("Take this filter away: %1").replace("%1", name)
+        chip.setToolTip(said)
+        chip.setAccessibleName(said)
+        chip.clicked.connect(lambda: self.dropped.emit(kind, text))
+        self._flow.addWidget(chip)
+        return chip
+
+    def _choose(self, name: str) -> None:
+        self._current = name
+        self._light()
+        self.filterChosen.emit(name)
+
+    def _light(self) -> None:
+        """Light the filter in use; All is lit only where all are shown."""
+        for name, chip in self.chips.items():
+            chip.setChecked(name == self._current and (name != "all" or not self.conditions))
+
+    def clear_search(self) -> None:
+        """Search for nothing, at once."""
+        self.search.clear()
+        self._delay.stop()
+        self.searchChanged.emit("")
 
     def set_edge(self, units: int) -> None:
         """Show how large the pictures are."""
@@ -146,3 +197,10 @@ class PictureBar(QWidget):
         self.side.setToolTip(text)
         self.side.setAccessibleName(text)
         self.sideToggled.emit(shown)
+
+
+def _bold(chip: QPushButton) -> QFontMetrics:
+    """The measures of a chip's text while it is lit."""
+    font = QFont(chip.font())
+    font.setWeight(QFont.Weight.DemiBold)
+    return QFontMetrics(font)

@@ -259,3 +259,46 @@ def test_a_double_click_on_the_caption_edits_it(room: Room, folder: Path, qtbot:
     picture_at = QPointF(grid.tiles.shape.picture_box(cell).center()).toPoint()
     qtbot.mouseDClick(grid.viewport(), Qt.MouseButton.LeftButton, pos=picture_at)
     assert asked == ["open"]
+
+
+def conditions(room: Room) -> list[str]:
+    """What the chips behind the filters say, as a screen reader reads them."""
+    return [chip.accessibleName() for chip in room.page.bar.conditions.values()]
+
+
+def test_tags_and_search_are_chips_that_a_click_takes_away(
+    room: Room, folder: Path, qtbot: Any
+) -> None:
+    page = room.open(folder)
+    bar = page.bar
+    page.side.show_page("captions")
+    room.until(lambda: page.side.tools is not None and bool(page.side.tools.store.counts()))
+    assert page.side.tools is not None and not conditions(room) and bar.chips["all"].isChecked()
+    page.side.tools.set_filter(["a red robot"])
+    assert room.names() == ["p 1.png"] and page.number.text() == "1 of 6 pictures"
+    assert conditions(room) == ["Take this filter away: Tag: a red robot"]
+    page.side.show_page("picture")  # the tags cannot be seen any more, the chip can
+    assert not bar.chips["all"].isChecked()
+    bar.search.setText("red")
+    room.until(lambda: len(bar.conditions) == 2)
+    assert conditions(room)[1] == "Take this filter away: Search: red"
+    qtbot.mouseClick(bar.conditions["tag", "a red robot"], Qt.MouseButton.LeftButton)
+    assert [*bar.conditions] == [("search", "red")] and room.names() == ["p 1.png"]
+    page.side.tools.set_filter(["a red robot"])
+    qtbot.mouseClick(bar.chips["all"], Qt.MouseButton.LeftButton)
+    assert not bar.conditions and bar.search.text() == "" and len(room.names()) == 6
+    assert bar.chips["all"].isChecked() and page.side.tools.filter_tags() == ()
+
+
+def test_another_folder_begins_without_tags_and_search(
+    room: Room, folder: Path, tmp_path: Path
+) -> None:
+    page = room.open(folder)
+    page.side.show_page("captions")
+    room.until(lambda: page.side.tools is not None and bool(page.side.tools.store.counts()))
+    assert page.side.tools is not None
+    page.side.tools.set_filter(["a red robot"])
+    page.side.show_page("picture")
+    picture(tmp_path / "others" / "one.png")
+    room.open(tmp_path / "others")
+    assert room.names() == ["one.png"] and not page.bar.conditions
