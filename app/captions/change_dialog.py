@@ -20,7 +20,7 @@ from PySide6.QtWidgets import (
 from app import theme
 from app.background import StopCheck
 from app.captions.change_table import ChangeModel, ChangeTable
-from app.captions.operations import Kind, Operation, changes_of
+from app.captions.operations import WORDLESS, Kind, Operation, changes_of
 from app.captions.store import CaptionStore
 from app.dialogs import give_room
 from app.i18n import counted
@@ -62,6 +62,13 @@ class ChangeDialog(QDialog):
         self.model = ChangeModel(editable=False)
         self.model.ticksChanged.connect(self._show_count)
         self.table = ChangeTable(self.model, store.background)
+        self.about = Note()
+        self.about.set_note(
+            self.tr(
+                "Every comma becomes a comma and a space, full-width ones too. Empty and repeated "
+                "tags, double spaces and commas at the end go; sentences keep their wording."
+            )
+        )
         self.note = Note()
         self.apply = QPushButton(self.tr("Change"))
         theme.set_role(self.apply, "primary")
@@ -82,6 +89,7 @@ class ChangeDialog(QDialog):
         column.setContentsMargins(*[theme.unit(2)] * 4)
         column.setSpacing(theme.unit())
         column.addLayout(self._grid())
+        column.addWidget(self.about)
         column.addWidget(self.note)
         column.addWidget(self.table, 1)
         column.addLayout(buttons)
@@ -109,6 +117,7 @@ class ChangeDialog(QDialog):
                 ("trigger", self.tr("Trigger word to the front")),
                 ("order", self.tr("Order tags by frequency")),
                 ("duplicates", self.tr("Remove duplicate tags")),
+                ("normalise", self.tr("Tidy up")),
             ]
         )
         self.kind.set_value(kind)
@@ -129,6 +138,7 @@ class ChangeDialog(QDialog):
         self.whole = CheckField(self.tr("Whole words"))
         self.tags = CheckField(self.tr("Each tag by itself"))
         self.at_end = CheckField(self.tr("At the end"))
+        self.underscores = CheckField(self.tr("Spaces for underscores"))
         self.keep = NumberField(whole=True, optional=False)
         self.keep.set_value(0)
         self.keep.setAccessibleName(self.tr("Tags that stay in front"))
@@ -139,7 +149,7 @@ class ChangeDialog(QDialog):
         self._completer.activated.connect(self._edited)
         for field in (self.kind, self.scope, self.first, self.second, self.regular, self.capitals):
             field.edited.connect(self._edited)
-        for box in (self.whole, self.tags, self.at_end, self.keep):
+        for box in (self.whole, self.tags, self.at_end, self.keep, self.underscores):
             box.edited.connect(self._edited)
 
     def _grid(self) -> QGridLayout:
@@ -164,7 +174,14 @@ class ChangeDialog(QDialog):
         grid.addWidget(self.keep, 3, 1)
         ticks = QHBoxLayout()
         ticks.setSpacing(theme.unit(2))
-        for box in (self.capitals, self.whole, self.tags, self.regular, self.at_end):
+        for box in (
+            self.capitals,
+            self.whole,
+            self.tags,
+            self.regular,
+            self.at_end,
+            self.underscores,
+        ):
             ticks.addWidget(box)
         ticks.addStretch(1)
         grid.addLayout(ticks, 4, 1)
@@ -184,6 +201,7 @@ class ChangeDialog(QDialog):
             whole=self.whole.value(),
             tags=self.tags.value(),
             at_end=self.at_end.value(),
+            underscores=self.underscores.value(),
             keep=keep if isinstance(keep, int) and keep >= 0 else 0,
         )
 
@@ -201,7 +219,7 @@ class ChangeDialog(QDialog):
             "trigger": self.tr("Trigger word"),
             "rename": self.tr("Tag"),
         }
-        has_first = kind not in ("order", "duplicates")
+        has_first = kind not in WORDLESS
         self.first_label.setText(names.get(kind, self.tr("Tag")))
         self.second_label.setText(self.tr("Replace by") if kind == "replace" else self.tr("Name"))
         self.first.setAccessibleName(self.first_label.text())
@@ -211,10 +229,12 @@ class ChangeDialog(QDialog):
             *((w, kind in ("replace", "rename")) for w in (self.second_label, self.second)),
             *((w, kind == "order") for w in (self.keep_label, self.keep)),
             (self.at_end, kind == "add"),
+            (self.underscores, kind == "normalise"),
         ]
         shown += [
             (box, kind == "replace") for box in (self.regular, self.capitals, self.whole, self.tags)
         ]
+        self.about.setVisible(kind == "normalise")
         for widget, visible in shown:
             widget.setVisible(visible)
         self.whole.setText(

@@ -22,8 +22,13 @@ from core.captioning.tags import (
     rename_tag,
     trigger_to_front,
 )
+from core.captioning.tidying import tidied
 
-Kind = Literal["replace", "add", "remove", "rename", "front", "order", "duplicates", "trigger"]
+Kind = Literal[
+    "replace", "add", "remove", "rename", "front", "order", "duplicates", "trigger", "normalise"
+]
+# What can be done without any words.
+WORDLESS: tuple[Kind, ...] = ("order", "duplicates", "normalise")
 
 
 @dataclass(frozen=True)
@@ -39,10 +44,11 @@ class Operation:
     tags: bool = False
     at_end: bool = False
     keep: int = 0
+    underscores: bool = False
 
     def is_complete(self) -> bool:
         """Whether there is anything to do yet."""
-        return self.kind in ("order", "duplicates") or bool(self.first.strip(" "))
+        return self.kind in WORDLESS or bool(self.first.strip(" "))
 
 
 def changes_of(
@@ -75,5 +81,7 @@ def changes_of(
             return preview(captions, edit)
         case "duplicates":
             return preview(captions, remove_duplicates)
+        case "normalise":
+            return preview(captions, partial(tidied, underscores=operation.underscores))
         case "trigger":
             return preview(captions, partial(trigger_to_front, trigger=one))

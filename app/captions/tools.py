@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QSize, Qt, Signal
@@ -12,10 +11,8 @@ from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLayout,
-    QMenu,
     QPushButton,
     QSplitter,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -25,6 +22,7 @@ from app.captions.auto_dialog import AutoDialog
 from app.captions.change_dialog import ChangeDialog
 from app.captions.chips import ChipBox
 from app.captions.editor import CaptionEditor
+from app.captions.many_bar import ManyBar
 from app.captions.operations import Kind
 from app.captions.store import CaptionStore, FullHistory
 from app.captions.tag_view import NO_CAPTION, TagView
@@ -102,6 +100,9 @@ class CaptionTools(QWidget):
         self.tags.deleteAsked.connect(lambda tag: self.change("remove", tag, "all"))
         self.tags.frontAsked.connect(lambda tag: self.change("front", tag, "all"))
         self.tags.toggleAsked.connect(self._toggle)
+        self.many = ManyBar()
+        self.many.automatic.connect(self.automatic)
+        self.many.changeAsked.connect(self.change)
         self.note = Note()
         self.note.setVisible(False)
         self.undo_link = QPushButton(self.tr("Undo"))
@@ -142,7 +143,7 @@ class CaptionTools(QWidget):
         line.setProperty("role", "line")
         line.setFixedHeight(1)
         column.addWidget(line)
-        column.addLayout(self._all_buttons())
+        column.addWidget(self.many)
         theme.give_air(self)
         self._set_low(False)
 
@@ -158,33 +159,6 @@ class CaptionTools(QWidget):
         row.addStretch(1)
         row.addWidget(self.undo_button)
         row.addWidget(self.redo_button)
-        return row
-
-    def _all_buttons(self) -> QHBoxLayout:
-        self.auto_button = QPushButton(icon("sparkles"), self.tr("Automatic..."))
-        self.auto_button.setToolTip(self.tr("Let a tagger or captioner write captions"))
-        self.auto_button.clicked.connect(self.automatic)
-        self.change_button = QPushButton(icon("search"), self.tr("Find, replace..."))
-        self.change_button.setToolTip(self.tr("Change many captions (Ctrl+H)"))
-        self.change_button.clicked.connect(lambda: self.change("replace"))
-        self.more = tool_button("ellipsis", self.tr("More changes"), None)
-        self.more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        menu = QMenu(self.more)
-        offered: tuple[tuple[Kind, str], ...] = (
-            ("add", self.tr("Add a tag...")),
-            ("trigger", self.tr("Trigger word to the front...")),
-            ("order", self.tr("Order tags by frequency...")),
-            ("duplicates", self.tr("Remove duplicate tags...")),
-        )
-        for kind, text in offered:
-            menu.addAction(text, partial(self._change_by_menu, kind))
-        self.more.setMenu(menu)
-        row = QHBoxLayout()
-        row.setSpacing(theme.unit(0.5))
-        row.addWidget(self.auto_button)
-        row.addWidget(self.change_button)
-        row.addStretch(1)
-        row.addWidget(self.more)
         return row
 
     def _add_shortcuts(self) -> None:
@@ -216,6 +190,12 @@ class CaptionTools(QWidget):
         self._drop_filter()
         self.editor.show_picture(None, "", "")
         self.refresh()
+
+    def set_history(self, history: FullHistory) -> None:
+        """Write and undo through this history, which was not open yet at `set_source`."""
+        self.store.set_history(history)
+        self._show_counts()
+        self._show_current()
 
     def set_current(self, picture: Path | None) -> None:
         """Show the caption of this picture; what was edited of the one before is kept."""
@@ -272,9 +252,6 @@ class CaptionTools(QWidget):
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.open()
         return dialog
-
-    def _change_by_menu(self, kind: Kind) -> None:
-        self.change(kind)
 
     def automatic(self) -> AutoDialog:
         """Open the dialog of automatic captions; gives it."""
@@ -383,8 +360,7 @@ class CaptionTools(QWidget):
         self.tags.set_counts(self.store.counts(), missing)
         self.next_button.setEnabled(missing > 0)
         able = self.store.history is not None and bool(self.store.texts)
-        for button in (self.auto_button, self.change_button, self.more):
-            button.setEnabled(able)
+        self.many.set_able(able)
         self._show_history()
 
     def _show_history(self, busy: bool = False) -> None:

@@ -155,10 +155,7 @@ class SidePanel(QWidget):
 
         if self.tools is None or self._told is not look or not isinstance(history, History):
             return
-        concept = look.concept
-        self.tools.set_source(self._pictures, history, lambda path: caption_file_of(concept, path))
-        self.tools.set_current(self._current)
-        self.tools.set_selected(self._selected())
+        self.tools.set_history(history)
 
 
 def _source(look: Look) -> tuple[str, str]:

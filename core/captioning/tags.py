@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -45,7 +45,7 @@ def is_tag_list(line: str) -> bool:
     parts = split_tags(line)
     if not parts or _has_sentence(line):
         return False
-    most = _MOST_WORDS if "," in line else _MOST_WORDS_ALONE
+    most = _MOST_WORDS if any(comma in line for comma in ",，、") else _MOST_WORDS_ALONE
     return all(len(part.split()) <= most for part in parts)
 
 
@@ -157,18 +157,30 @@ def without(parts: list[str], drop: set[int]) -> str:
     return ",".join(kept)
 
 
+def repeated(parts: Sequence[str]) -> set[int]:
+    """Which of the parts between a line's commas are tags that stand before them already.
+
+    Capitals don't matter; part of a choice such as `{red, blue} hair` is no tag.
+    """
+    seen: set[str] = set()
+    drop: set[int] = set()
+    for index, part in enumerate(parts):
+        key = " ".join(part.split()).casefold()
+        if key in seen:
+            drop.add(index)
+        elif key and all(key.count(one) == key.count(other) for one, other in ("{}", "()", "[]")):
+            seen.add(key)
+    return drop
+
+
 def remove_duplicates(text: str) -> str:
     """Of tags that a line has several times keep the first; capitals don't matter."""
 
     def change(line: str) -> str:
         if not is_tag_list(line):
             return line
-        parts, seen, drop = split_parts(line), set(), set()
-        for index, part in enumerate(parts):
-            key = " ".join(part.split()).casefold()
-            if key and key in seen:
-                drop.add(index)
-            seen.add(key)
+        parts = split_parts(line)
+        drop = repeated(parts)
         return without(parts, drop) if drop else line
 
     return each_line(text, change)

@@ -8,7 +8,6 @@ name, category, count; category 9 rates, 0 is general, 4 is a character).
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from core.captioning.options import CaptionOptions
+from core.captioning.tidying import spaced
 from core.data.captions import LARGEST_LIST, CaptionError, read_text
 from core.errors import UserError, fail
 from core.paths import console_python
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 MODEL, TAGS = "model.onnx", "selected_tags.csv"
 GENERAL, CHARACTER, RATING = 0, 4, 9
 _LARGEST = 4096
-# Faces made of signs, such as ^_^ and o_o: their underscore is no space.
-_KAOMOJI = re.compile(r"[^\w\s]*[^\W_]?[^\w\s]*_[^\w\s]*[^\W_]?[^\w\s]*")
 _GPU_PROVIDERS = (
     "CUDAExecutionProvider",
     "ROCMExecutionProvider",
@@ -117,7 +115,7 @@ def smaller(image: Image.Image, most: int) -> Image.Image:
 
 def spelled(name: str, options: CaptionOptions) -> str:
     """A tag's name as it is written into a caption."""
-    text = name if options.underscores or _KAOMOJI.fullmatch(name) else name.replace("_", " ")
+    text = name if options.underscores else spaced(name)
     if options.escape:
         text = text.replace("(", "\\(").replace(")", "\\)")
     return text

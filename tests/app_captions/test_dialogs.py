@@ -111,6 +111,7 @@ def test_the_scope_is_all_filtered_or_selected(tools: CaptionTools, pictures, pr
         ("trigger", "mika", "", {1: "mika, robot, night", 2: "mika", 4: "mika"}),
         ("duplicates", "", "", {3: "robot, rain"}),
         ("order", "", "", {3: "robot, robot, rain"}),
+        ("normalise", "", "", {3: "robot, rain"}),
     ],
 )
 def test_other_changes(tools: CaptionTools, qtbot, kind, first, second, expected):

@@ -26,7 +26,7 @@ def test_the_caption_tools_have_names(tools: CaptionTools):
     assert nameless(tools) == []
 
 
-@pytest.mark.parametrize("kind", ["replace", "add", "rename", "order", "duplicates"])
+@pytest.mark.parametrize("kind", ["replace", "add", "rename", "order", "duplicates", "normalise"])
 def test_the_dialog_of_changes_has_names(tools: CaptionTools, kind):
     assert nameless(tools.change(kind)) == []
 

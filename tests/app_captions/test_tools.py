@@ -355,7 +355,7 @@ def test_nothing_overlaps_where_there_is_little_height(tools: CaptionTools, pict
     shown += [tools.next_button, tools.tags.title, tools.tags.search, tools.tags.list]
     boxes = [
         (w.mapTo(tools, QPoint(0, 0)).y(), w.mapTo(tools, QPoint(0, w.height())).y())
-        for w in [*shown, tools.auto_button]
+        for w in [*shown, tools.many.auto_button]
         if w.isVisibleTo(tools)
     ]
     assert all(above[1] <= below[0] for above, below in pairwise(boxes)), boxes
@@ -368,7 +368,7 @@ def test_without_a_history_nothing_can_be_edited(_prepared: QApplication, pictur
     settle(tools)
     tools.set_current(pictures[1])
     assert tools.editor.edit.isReadOnly() and tools.editor.edit.text() == "robot, night"
-    assert not tools.auto_button.isEnabled() and not tools.undo_button.isEnabled()
+    assert not tools.many.auto_button.isEnabled() and not tools.undo_button.isEnabled()
     tools.shutdown()
 
 

@@ -177,7 +177,7 @@ def test_control_z_restores_captions_wherever_the_focus_is(
     assert tools is not None
     room.until(lambda: len(tools.store.texts) == 6 and not tools.store.is_busy())
     before = {path: path.read_bytes() for path in folder.glob("*.txt")}
-    for widget in (tools.auto_button, tools.tags.list, page.grid):
+    for widget in (tools.many.auto_button, tools.tags.list, page.grid):
         dialog = tools.change("add", "mark")
         room.until(lambda shown=dialog: shown.model.rowCount() == 6)
         dialog.apply.click()

@@ -272,7 +272,7 @@ def test_tags_and_search_are_chips_that_a_click_takes_away(
     page = room.open(folder)
     bar = page.bar
     page.side.show_page("captions")
-    room.until(lambda: page.side.tools is not None and bool(page.side.tools.store.counts()))
+    room.until(lambda: page.side.tools is not None and bool(page.side.tools.store.texts))
     assert page.side.tools is not None and not conditions(room) and bar.chips["all"].isChecked()
     page.side.tools.set_filter(["a red robot"])
     assert room.names() == ["p 1.png"] and page.number.text() == "1 of 6 pictures"
@@ -295,7 +295,7 @@ def test_another_folder_begins_without_tags_and_search(
 ) -> None:
     page = room.open(folder)
     page.side.show_page("captions")
-    room.until(lambda: page.side.tools is not None and bool(page.side.tools.store.counts()))
+    room.until(lambda: page.side.tools is not None and bool(page.side.tools.store.texts))
     assert page.side.tools is not None
     page.side.tools.set_filter(["a red robot"])
     page.side.show_page("picture")
