@@ -10,6 +10,8 @@ from typing import BinaryIO
 
 from PIL import Image
 
+from core.data.signs import JXL_STREAM
+
 _ORIENTATION = 0x0112
 _EXIF_KEYWORD = b"Raw profile type exif"
 _EXIF_PLACES = (_EXIF_KEYWORD.decode(), "XML:com.adobe.xmp", "xmp")
@@ -31,7 +33,6 @@ _PNG_PLAIN = frozenset(
     (b"gAMA", b"cHRM", b"sRGB", b"pHYs", b"tIME", b"bKGD", b"sBIT", b"PLTE", b"tRNS")
 )
 
-_JXL_STREAM, _JXL_BOX = b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"
 # Width to height by code (ISO/IEC 18181-1, SizeHeader).
 _JXL_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 
@@ -163,19 +164,14 @@ def _webp_orientation(file: BinaryIO, end: int) -> int:
     return _orientation_in(found.get(b"EXIF"), info)
 
 
-def is_jxl(start: bytes) -> bool:
-    """Whether a file that begins so is a JPEG XL picture."""
-    return start.startswith((_JXL_STREAM, _JXL_BOX))
-
-
 def jxl_size(start: bytes) -> tuple[int, int]:
     """Upright width and height of a JPEG XL picture that begins so (ISO/IEC 18181-1 and -2).
 
     Pillow's plugin would decode the whole picture to tell, however large that is. Raises
     PictureError when it does not tell.
     """
-    at = 0 if start.startswith(_JXL_STREAM) else _codestream(start)
-    if at is None or start[at : at + 2] != _JXL_STREAM or len(start) < at + 20:
+    at = 0 if start.startswith(JXL_STREAM) else _codestream(start)
+    if at is None or start[at : at + 2] != JXL_STREAM or len(start) < at + 20:
         raise PictureError("The file is damaged; its header cannot be read.")
     bits = _Bits(int.from_bytes(start[at + 2 : at + 20], "little"))
     by_eight = bits.take(1)

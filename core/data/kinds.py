@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from core.data.headers import is_jxl
+from core.data.signs import is_jxl
 from core.errors import Problem
 from core.paths import console_python
 

@@ -14,6 +14,7 @@ from typing import BinaryIO
 # Enough for the metadata in front of the pixels of nearly all files.
 _HEAD = 1 << 18
 _TAIL = 1 << 16
+JXL_STREAM, _JXL_BOX = b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _XMP_TURN = re.compile(rb"tiff:Orientation(?:=[\"']|>)\s*([2-8])")
 _EXIF_TURN = re.compile(
@@ -56,6 +57,11 @@ def reads_alike(file: BinaryIO) -> bool:
         has_metadata = start[12:16] == b"VP8X" and start[20] & 0x0C
         return not has_metadata or not _turned_at_end(file, start, length)
     return False
+
+
+def is_jxl(start: bytes) -> bool:
+    """Whether a file that begins so is a JPEG XL picture."""
+    return start.startswith((JXL_STREAM, _JXL_BOX))
 
 
 def coding_of(start: bytes) -> Coding | None:
