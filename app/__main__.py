@@ -79,6 +79,10 @@ def main() -> int:
             from core.cli import cull
 
             cull.opener = show_viewer
+        else:
+            from core.printable import keep_libraries_off_stderr
+
+            keep_libraries_off_stderr()
         from core.cli import main as run_command
 
         return run_command(arguments)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import re
+import sys
+
+from core.paths import user_data_dir
 
 # C0 but tab and line feed, DEL, C1, the line ends of Unicode, and what turns the direction of
 # writing, with which a name can look like another.
@@ -32,3 +37,27 @@ def log_to_stderr(layout: str = "%(levelname)s:%(name)s:%(message)s") -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(PrintableFormatter(layout))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+
+
+def keep_libraries_off_stderr() -> None:
+    """From here on only Python writes to stderr; what C libraries print goes into libraries.log.
+
+    Their lines about damaged pictures (libtiff's above all) name no file. Nothing changes where
+    stderr is somebody else's already, or the log cannot be written.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        if sys.stderr.fileno() != 2:
+            return
+        log = user_data_dir() / "libraries.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with open(log, "wb", buffering=0) as file:
+            ours = open(  # noqa: SIM115
+                os.dup(2),
+                "w",
+                encoding=sys.stderr.encoding,
+                errors="backslashreplace",
+                buffering=1,
+            )
+            sys.stderr.flush()
+            os.dup2(file.fileno(), 2)
+        sys.stderr = ours

@@ -201,7 +201,9 @@ class Commands(QObject):
         count = len(self._v.panes.canvases)
         following = COUNTS[(COUNTS.index(count) + 1) % len(COUNTS)]
         if following > 1 and len(self._v.album) < 2:
-            self._v.notice.say(self._v.tr("There is only one picture to show."))
+            only = self._v.tr("There is only one picture to show.")
+            none = self._v.tr("There are no pictures to compare.")
+            self._v.notice.say(only if len(self._v.album) else none)
             return
         if following == 4 and len(self._v.album) < 3:
             following = 1

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QSize, Qt
+from PySide6.QtCore import QLoggingCategory, QSize, Qt
 from PySide6.QtGui import (
     QColorSpace,
     QColorTransform,
@@ -91,9 +91,16 @@ def version_of(path: str) -> Version:
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
+# Their lines name no file; what matters in them stands in `Picture.problem`.
+_SILENT = "qt.gui.imageio*=false\nqt.gui.icc*=false\nqt.imageformats*=false"
+
+
 def prepare() -> None:
-    """Let Qt read pictures of more than 64 megapixels; without any limit a broken header could
-    take all memory."""
+    """Let Qt read pictures of more than 64 megapixels, and say nothing to the terminal about them.
+
+    Without any limit a broken header could take all memory.
+    """
+    QLoggingCategory.setFilterRules(_SILENT)
     QImageReader.setAllocationLimit(max(ALLOCATION_MB, QImageReader.allocationLimit()))
 
 

@@ -16,8 +16,10 @@ def run_viewer(wish: Wish) -> int:
     from app.viewer.source import Training
     from app.window import prepare
     from core.data.buckets import Shapes
+    from core.printable import keep_libraries_off_stderr
 
     app = QApplication(sys.argv[:1])
+    keep_libraries_off_stderr()
     translators = prepare(app)
     viewer = open_viewer(
         wish.folder,

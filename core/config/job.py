@@ -101,8 +101,8 @@ def get_path(data: Any, path: str) -> Any:
 def set_path(data: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]:
     """A copy of plain `data` with `value` at `path`; raises KeyError for an unknown path.
 
-    One past the end of a list appends a default item first, so `concepts.0.path` works on an
-    empty list.
+    One past the end of a list appends a default item first, so `concepts.0.path` and
+    `concepts.0` work on an empty list.
     """
     result: dict[str, Any] = copy.deepcopy(dict(data))
     parts = path.split(".")
@@ -119,6 +119,8 @@ def set_path(data: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]:
         else:
             raise KeyError(path)
     last = parts[-1]
+    if isinstance(node, list) and last.isdigit() and int(last) == len(node):
+        node.append(_new_item(".".join(parts[:-1])))
     if isinstance(node, list) and last.isdigit() and int(last) < len(node):
         node[int(last)] = value
     elif isinstance(node, dict) and last in node:

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.data.better import Why, best_of, copy_of
 from core.data.measures import Measures, MeasureStore
 from core.data.scan import StopCheck
-from core.data.similar import NEAR, best_of, encoding_of, exact_groups, groups
+from core.data.similar import NEAR, exact_groups, groups
 from core.data.types import Item, Plan
 
 Progress = Callable[[int, int], object]
@@ -29,13 +30,14 @@ class Member:
 class DuplicateGroup:
     """Pictures that are the same (`exact`) or look nearly so.
 
-    members: two and more, in the order of the plan. best: which of them to keep, as a suggestion:
-    as similar.best_of finds it.
+    members: two and more, in the order of the plan. best: which of them to keep, as a suggestion,
+    and why: as better.best_of finds it.
     """
 
     exact: bool
     members: tuple[Member, ...]
     best: int
+    why: Why = "first"
 
     @property
     def concepts(self) -> tuple[int, ...]:
@@ -118,9 +120,7 @@ class _Grouping:
     def __init__(self, items: list[Item], members: list[Member], measures: list[Measures]) -> None:
         self._members = members
         self._measures = measures
-        self._pixels = [item.size[0] * item.size[1] for item in items]
-        self._encodings = [encoding_of(item.path) for item in items]
-        self._sharpness = [one.sharpness for one in measures]
+        self._items = items
         # A picture that two concepts have is the same one whatever its size says.
         self._identity = [
             one.digest or os.path.abspath(member.path)
@@ -145,7 +145,13 @@ class _Grouping:
         return found
 
     def _group(self, group: list[int], exact: bool) -> DuplicateGroup:
-        best = best_of(group, self._pixels, self._encodings, self._sharpness)
-        return DuplicateGroup(
-            exact, tuple(self._members[index] for index in group), group.index(best)
+        members = tuple(self._members[index] for index in group)
+        if exact:
+            return DuplicateGroup(True, members, 0)
+        best, why = best_of(
+            [
+                copy_of(members[n].path, self._items[i].size, self._measures[i].sharpness)
+                for n, i in enumerate(group)
+            ]
         )
+        return DuplicateGroup(False, members, best, why)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import sys
 from collections.abc import Callable
@@ -64,10 +63,11 @@ def _measure(path: Path) -> dict[str, Any]:
 
 def _survey(paths: list[str], with_groups: bool, say: Say) -> dict[str, Any]:
     """Sharpness, brightness and pixels of all pictures by path, and groups of near duplicates with
-    the one to keep first; unreadable ones are left out."""
+    the one to keep first and, in `why`, in what that is better; unreadable ones are left out."""
+    from core.data.better import best_of, copy_of
     from core.data.images import PictureError, picture_size
     from core.data.measures import MeasureStore
-    from core.data.similar import best_of, encoding_of, groups
+    from core.data.similar import groups
 
     def progress(done: int, total: int) -> None:
         if done % _REPORT_EVERY == 0 or done == total:
@@ -83,6 +83,7 @@ def _survey(paths: list[str], with_groups: bool, say: Say) -> dict[str, Any]:
         "brightness": {str(path): found.brightness for path, found in measured.items()},
         "pixels": {},
         "groups": [],
+        "why": [],
     }
     if not with_groups:
         return result
@@ -93,12 +94,13 @@ def _survey(paths: list[str], with_groups: bool, say: Say) -> dict[str, Any]:
                 result["pixels"][path] = picture_size(Path(path))
                 known.append(path)
     found = [measured[Path(path)] for path in known]
-    areas = [math.prod(result["pixels"][path]) for path in known]
-    encodings = [encoding_of(Path(path)) for path in known]
-    sharpness = [one.sharpness for one in found]
     for group in groups([one.dhash for one in found], colours=[one.colours for one in found]):
-        best = best_of(group, areas, encodings, sharpness)
-        result["groups"].append([known[best], *(known[i] for i in group if i != best)])
+        names = [known[index] for index in group]
+        best, why = best_of(
+            [copy_of(Path(n), result["pixels"][n], measured[Path(n)].sharpness) for n in names]
+        )
+        result["groups"].append([names[best], *(n for i, n in enumerate(names) if i != best)])
+        result["why"].append(why)
     return result
 
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import math
-import os
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.data.scan import StopCheck, ask_stop
@@ -21,7 +17,6 @@ BITS = 64
 NEAR = 6
 # Of 255, in any part of the picture.
 _COLOUR_LIMIT = 40
-_LOSSLESS = (".png", ".bmp", ".tif", ".tiff")
 _ROWS_AT_ONCE = 512
 _PAIRS_AT_ONCE = 65536
 
@@ -65,46 +60,6 @@ def exact_groups(digests: Sequence[str]) -> list[list[int]]:
         if digest:
             members[digest].append(index)
     return [group for group in members.values() if len(group) > 1]
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """How a picture's file holds it. modified: in seconds, as os.stat tells it."""
-
-    lossless: bool
-    size: int
-    modified: float
-
-
-def encoding_of(path: Path) -> Encoding:
-    """What a file's name and status tell; of a file that is gone, the least."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return Encoding(False, 0, math.inf)
-    return Encoding(path.suffix.lower() in _LOSSLESS, status.st_size, status.st_mtime)
-
-
-def best_of(
-    group: Sequence[int],
-    pixels: Sequence[int],
-    encodings: Sequence[Encoding],
-    sharpness: Sequence[float],
-) -> int:
-    """The member of a group to keep, as a suggestion: most pixels, then least compressed, then
-    oldest, then sharpest, then first.
-
-    Noise of compression measures as sharpness, so that speaks last. pixels, encodings and
-    sharpness: of all pictures, found by the group's indexes.
-    """
-
-    def rank(index: int) -> tuple[float, ...]:
-        found = encodings[index]
-        weight = 0 if found.lossless else found.size
-        age = -found.modified
-        return pixels[index], found.lossless, weight, age, sharpness[index], -index
-
-    return max(group, key=rank)
 
 
 def _table(colours: Sequence[bytes]) -> np.ndarray:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from core.config.job import Job
 from core.config.rules import further_resolutions
 from core.config.unused import unused_problems
-from core.data.duplicates import DuplicateGroup, Duplicates, Member
-from core.data.plan import NAMED_AT_MOST, concept_name
+from core.data.plan import NAMED_AT_MOST
 from core.data.plan_notes import more_files
 from core.data.statistics import Statistics
 from core.data.types import Item, Plan
@@ -24,8 +22,6 @@ from core.runs.memory import MemoryNeed
 from core.runs.output import output_problems
 from core.runs.units import human_size
 
-# So many groups of duplicates of each kind are named one by one; the rest is only counted.
-GROUPS_NAMED = 20
 _FAR = 1.6
 
 
@@ -221,31 +217,6 @@ def caption_problems(
     ]
 
 
-def duplicate_problems(job: Job, found: Duplicates) -> list[Problem]:
-    """Warnings about pictures that are there twice."""
-    problems = []
-    named: Counter[str] = Counter()
-    for group in sorted(found.groups, key=_weight):
-        if group.leaks and len({member.path for member in group.members}) == 1:
-            continue  # the very same file; planning has told so already
-        problem = _duplicate_problem(job, group)
-        named[problem.code] += 1
-        if named[problem.code] <= GROUPS_NAMED:
-            problems.append(problem)
-    for code, number in named.items():
-        if number > GROUPS_NAMED:
-            problems.append(
-                Problem(
-                    code=code,
-                    severity="warning",
-                    title=f"{number - GROUPS_NAMED} more groups of pictures are of that kind; "
-                    "the viewer shows similar pictures together.",
-                    setting="concepts",
-                )
-            )
-    return problems
-
-
 def mask_problems(masks: Mapping[int, Problem]) -> list[Problem]:
     """Warnings about pictures whose masks cannot be used. masks: id of the item -> why."""
     # A picture that is trained at several resolutions is told once.
@@ -256,58 +227,3 @@ def mask_problems(masks: Mapping[int, Problem]) -> list[Problem]:
         count = len(bad) - NAMED_AT_MOST
         problems.append(more_files("mask_unreadable", count, title, "concepts"))
     return problems
-
-
-def _weight(group: DuplicateGroup) -> tuple[bool, bool, bool]:
-    return (not group.leaks, not group.exact, len(group.concepts) == 1)
-
-
-def _duplicate_problem(job: Job, group: DuplicateGroup) -> Problem:
-    best = group.members[group.best]
-    others = [member for member in group.members if member is not best]
-    if group.leaks:
-        trained = next(member for member in group.members if not member.validation)
-        measured = next(member for member in group.members if member.validation)
-        kind = "is trained on too" if group.exact else "is nearly the same as one trained on"
-        return Problem(
-            code="validation_copied",
-            severity="warning",
-            title=(
-                f"{measured.path.name} of {_name(job, measured)} is for validation but {kind} "
-                f"({trained.path.name} of {_name(job, trained)}), so the validation loss looks "
-                "too good; remove one."
-            ),
-            setting=f"concepts.{measured.concept}.path",
-            file=str(measured.path),
-        )
-    what = "the same picture" if group.exact else "nearly the same picture"
-    advice = (
-        "remove all but one, or lower their repeats"
-        if group.exact
-        else (f"keep the best, such as {best.path.name}")
-    )
-    return Problem(
-        code="duplicates_exact" if group.exact else "duplicates_near",
-        severity="warning",
-        title=f"{_listed(job, group)} are {what}, which is learned more often so; {advice}.",
-        detail=""
-        if len(group.members) <= 3
-        else ", ".join(str(m.path) for m in group.members[:10]),
-        setting=f"concepts.{others[0].concept}.path",
-        file=str(others[0].path),
-    )
-
-
-def _listed(job: Job, group: DuplicateGroup) -> str:
-    shown = [str(member.path.name) for member in group.members[:3]]
-    if len({member.path.name for member in group.members[:3]}) < len(shown):
-        # Names alone would not tell them apart.
-        shown = [f"{member.path.parent.name}/{member.path.name}" for member in group.members[:3]]
-    more = len(group.members) - len(shown)
-    last = f"{more} more" if more else shown.pop()
-    names = list(dict.fromkeys(_name(job, member) for member in group.members))
-    return f"{', '.join(shown)} and {last} ({', '.join(names)})"
-
-
-def _name(job: Job, member: Member) -> str:
-    return concept_name(member.concept, job.concepts[member.concept])

@@ -30,10 +30,10 @@ from core.families.layers import BYTES, EncodedShape, encoded_shape, layers_of, 
 from core.families.registry import family
 from core.hardware import gpu_driver_here
 from core.optimizers import OPTIMIZERS
+from core.runs.copies import duplicate_problems
 from core.runs.estimates import TimeNeed, last_device, measured_speed, time_need
 from core.runs.findings import (
     caption_problems,
-    duplicate_problems,
     fitting_problems,
     located,
     mask_problems,

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from core import cli
+from core.cli.job import apply_sets
 from core.config.job import SETTINGS, defaults, set_path
 from core.config.presets import load_preset, preset_path, save_preset
 from core.paths import builtin_presets_dir
@@ -416,3 +417,14 @@ def test_the_queue_from_the_command_line(
     assert call(*["queue", "list"]) == 0
     shown = capsys.readouterr().out
     assert "two" in shown and "one" not in shown and "limner queue run" in shown
+
+
+def test_a_whole_concept_can_be_appended() -> None:
+    data = set_path(defaults(), "concepts.0.path", "a")
+    sets = ['concepts.1={"path": "p", "kind": "prior"}', "concepts[2]={}", "concepts.2.path=b"]
+    data, _, problems = apply_sets(data, sets)
+    assert problems == []
+    assert [concept["kind"] for concept in data["concepts"]] == ["train", "prior", "train"]
+    assert data["concepts"][2]["path"].endswith("b")
+    _, _, problems = apply_sets(defaults(), ["concepts.5={}"])
+    assert [problem.code for problem in problems] == ["setting_unknown"]

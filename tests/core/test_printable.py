@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,3 +34,19 @@ def test_letters_of_all_scripts_and_joined_emoji_stay() -> None:
 def test_log_lines_hold_no_control_characters() -> None:
     record = logging.LogRecord("core", logging.INFO, "", 0, "read %s", ("\x1b[2J.png",), None)
     assert PrintableFormatter("%(message)s").format(record) == "read \\u001b[2J.png"
+
+
+def test_what_c_libraries_print_goes_into_a_log_and_what_limner_says_to_stderr(
+    tmp_path: Path,
+) -> None:
+    program = (
+        "import os, sys; from core.printable import keep_libraries_off_stderr as keep; keep();"
+        "os.write(2, b'tempfile.tif: Using code not yet in table.');"
+        "print('warning: \u00e9.tif cannot be used', file=sys.stderr)"
+    )
+    environment = {**os.environ, "LIMNER_DATA_DIR": str(tmp_path), "PYTHONUTF8": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, encoding="utf-8"
+    )
+    assert done.stderr.splitlines() == ["warning: \u00e9.tif cannot be used"]
+    assert "not yet in table" in (tmp_path / "libraries.log").read_text()

@@ -47,8 +47,8 @@ def test_a_folder_and_a_picture(wishes: list[Wish], tmp_path: Path, monkeypatch:
     assert run(monkeypatch, "cull", str(tmp_path), "--subfolders", "--resolution", "1024") == 0
     assert run(monkeypatch, "cull", str(tmp_path / "a.png"), "--windowed") == 0
     assert wishes == [
-        Wish(tmp_path, None, True, 1024, 64, "", False),
-        Wish(tmp_path, tmp_path / "a.png", False, 512, 64, "", True),
+        Wish(tmp_path, None, True, 1024, 8, "", False),
+        Wish(tmp_path, tmp_path / "a.png", False, 512, 8, "", True),
     ]
 
 

@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -267,3 +268,16 @@ def test_a_wide_icc_profile_looks_the_same_everywhere(tmp_path: Path):
         ways = seen(path)
         assert np.abs(ways["viewer"] - ways["training"]).max() <= 3, kind
         assert np.abs(ways["thumbnail"] - ways["training"]).max() <= 3, kind
+
+
+def test_qt_prints_nothing_about_a_damaged_picture(tmp_path: Path, qtlog: Any):
+    gamma = chunk(b"gAMA", struct.pack(">I", 45455))
+    (tmp_path / "a.png").write_bytes(png(gamma, gamma))
+    picture().save(tmp_path / "b.jpg")
+    data = (tmp_path / "b.jpg").read_bytes()
+    (tmp_path / "b.jpg").write_bytes(data[:-2] + b"\0\0\0\0" + data[-2:])
+
+    for name in ("a.png", "b.jpg"):
+        assert not decode.decode(str(tmp_path / name), None).image.isNull()
+
+    assert [record.message for record in qtlog.records] == []

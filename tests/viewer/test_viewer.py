@@ -290,6 +290,8 @@ def test_an_empty_folder_says_so_and_fills(
     assert viewer.album.current is None
     message = viewer.describer.shown(None, viewer.panes.current, True).message
     assert message is not None and "no pictures" in message[1]
+    press(viewer, K.Key_C)
+    assert viewer.notice.text == "There are no pictures to compare."
     for key in (K.Key_Right, K.Key_Delete, K.Key_K, K.Key_Z, K.Key_C, K.Key_E, K.Key_End):
         press(viewer, key)
     shutil.copy(pictures / "pic 2.png", folder / "x.png")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.data.similar import Encoding, best_of, exact_groups, groups
+from core.data.similar import exact_groups, groups
 from core.errors import Stopped
 
 
@@ -102,24 +102,3 @@ def test_grouping_can_be_stopped() -> None:
 
 def test_exact_groups() -> None:
     assert exact_groups(["a", "", "b", "a", "", "b", "a", "c"]) == [[0, 3, 6], [2, 5]]
-
-
-def test_the_best_has_most_pixels_then_is_sharpest_then_comes_first() -> None:
-    pixels, sharpness = [9, 16, 16, 16, 25], [90.0, 3.0, 7.0, 7.0, 0.0]
-    assert best_of([0, 1, 2, 3], pixels, [Encoding(True, 9, 5.0)] * 5, sharpness) == 2
-    assert best_of([0, 1, 4], pixels, [Encoding(True, 9, 5.0)] * 5, sharpness) == 4
-    assert best_of([3, 1], pixels, [Encoding(True, 9, 5.0)] * 5, sharpness) == 3
-
-
-def test_noise_of_compression_does_not_make_a_copy_better():
-    original, copy, later = (
-        Encoding(True, 900, 9.0),
-        Encoding(False, 100, 1.0),
-        Encoding(True, 950, 10.0),
-    )
-    large, small = Encoding(False, 400, 9.0), Encoding(False, 300, 1.0)
-
-    assert best_of([0, 1], [64, 64], [copy, original], [50.0, 10.0]) == 1
-    assert best_of([0, 1], [64, 64], [later, original], [50.0, 10.0]) == 1
-    assert best_of([0, 1], [64, 64], [small, large], [50.0, 10.0]) == 1
-    assert best_of([0, 1], [81, 64], [copy, original], [10.0, 10.0]) == 0
