@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.config.job import BY_PATH, Job, get_path, info_of, parse_text, set_path, validate
+from core.config.job import BY_PATH, Job, info_of, parse_text, set_path, validate
 from core.config.preset_data import over_defaults
 from core.config.presets import (
     LoadedPreset,
@@ -104,7 +104,6 @@ def _set_one(data: dict[str, Any], path: str, text: str, problems: list[Problem]
             )
         return result
     # A whole group or list was given as JSON; what it leaves out is at its default.
-    get_path(data, path)
     full, _, found = over_defaults(result)
     problems += [p for p in found if p.setting == path or p.setting.startswith(f"{path}.")]
     return full
