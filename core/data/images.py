@@ -91,7 +91,7 @@ def picture_size(path: Path) -> tuple[int, int]:
     Raises PictureError when the file is not a picture or is larger than MAX_PIXELS. A file that
     is damaged behind its header passes.
     """
-    with _reasons(path), _open(path) as file:
+    with _reasons(path), open(path, "rb") as file:
         start = file.read(HEAD_BYTES)
         if is_webp(start):
             # Pillow would read the whole file.
@@ -152,7 +152,7 @@ def may_be_transparent(path: Path) -> bool:
 
     Raises PictureError as `picture_size`.
     """
-    with _reasons(path), _open(path) as file:
+    with _reasons(path), open(path, "rb") as file:
         start = file.read(HEAD_BYTES)
         file.seek(0)
         return bool(Image.open(file, formats=formats_of(start)).has_transparency_data)
@@ -229,16 +229,10 @@ def _opened(file: BinaryIO, start: bytes) -> ImageFile:
 
 def _in_memory(path: Path) -> BinaryIO:
     """The file's contents; itself it is closed, so that others may move or remove it meanwhile."""
-    with _open(path) as file:
+    with open(path, "rb") as file:
         if os.fstat(file.fileno()).st_size > _MOST_BYTES:
             raise PictureError("The file is larger than 2 GB; scale the picture down.")
         return io.BytesIO(file.read(_MOST_BYTES + 1))
-
-
-def _open(path: Path) -> BinaryIO:
-    if os.name == "nt" and len(name := os.path.abspath(path)) >= 250 and name[:2] != "\\\\":
-        return open("\\\\?\\" + name, "rb")
-    return open(path, "rb")
 
 
 @contextlib.contextmanager
@@ -275,7 +269,7 @@ def _reasons(path: Path) -> Iterator[None]:
 def _what_else(path: Path) -> str:
     """Why a file was not recognised, from its first bytes."""
     try:
-        with _open(path) as file:
+        with open(path, "rb") as file:
             return why_not_read(file.read(512))
     except OSError as error:
         return f"The file cannot be read ({error.strerror or error})."
@@ -333,7 +327,7 @@ def unconverted_colours(path: Path) -> str:
 
     Raises PictureError when the file cannot be read.
     """
-    with _reasons(path), _open(path) as file:
+    with _reasons(path), open(path, "rb") as file:
         start = file.read(HEAD_BYTES)
         if start[:4] != b"\x89PNG" and start[4:8] != b"ftyp":
             return ""

@@ -15,7 +15,6 @@ from core.config.concepts import Concept, Kind
 from core.data.captions import CAPTION_SUFFIXES, kohya_name
 from core.data.metadata import TABLE_NAMES, TRAIN_FOLDER
 from core.data.scan import is_never_searched, is_picture_name, natural_key
-from core.data.textfile import long_path
 from core.paths import user_path
 
 _VALIDATION_FOLDERS = ("validation", "val", "valid")
@@ -53,7 +52,7 @@ class _Look:
 def _look(folder: Path) -> _Look:
     look = _Look()
     try:
-        with os.scandir(long_path(folder)) as entries:
+        with os.scandir(folder) as entries:
             for number, entry in enumerate(entries):
                 lower = entry.name.lower()
                 if entry.name.startswith(".") or is_never_searched(entry.name):

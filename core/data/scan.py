@@ -20,7 +20,7 @@ from core.data.left_out import (
     why_left_out,
 )
 from core.data.metadata import table_of
-from core.data.textfile import CaptionError, long_path
+from core.data.textfile import CaptionError
 from core.errors import Problem, Severity, Stopped
 from core.paths import user_path
 
@@ -134,7 +134,7 @@ def scan_folder(folder: Path, include_subfolders: bool, stop: StopCheck | None =
         ask_stop(stop)
         current = waiting.pop()
         try:
-            status = os.stat(long_path(current))
+            status = os.stat(current)
             if (status.st_dev, status.st_ino) in seen:
                 continue
             seen.add((status.st_dev, status.st_ino))
@@ -188,7 +188,7 @@ def _entries(
     names: list[str] = []
     subfolders: list[str] = []
     unread: list[str] = []
-    with os.scandir(long_path(folder)) as entries:
+    with os.scandir(folder) as entries:
         for count, entry in enumerate(entries):
             if count % _CHECK_EVERY == 0:
                 ask_stop(stop)

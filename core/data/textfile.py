@@ -66,7 +66,7 @@ def read_caption_file(
     CaptionError when it holds no text or more than `at_most` bytes.
     """
     try:
-        data = read_bytes(long_path(path), at_most)
+        data = read_bytes(path, at_most)
     except Unreadable as error:
         if error.why == "missing":
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from None
@@ -78,15 +78,6 @@ def read_caption_file(
     if _CONTROL.search(text):
         raise CaptionError("The file holds binary data, not text.")
     return CaptionText(text, found, _newline(text), guessed)
-
-
-def long_path(path: str | Path) -> str:
-    """The path as the system's calls take it; Windows wants a sign in front of long ones."""
-    name = os.fspath(path)
-    if os.name == "nt" and len(name) >= 200 and not name.startswith("\\\\"):
-        full = os.path.abspath(name)
-        return f"\\\\?\\{full}" if len(full) >= 240 else name
-    return name
 
 
 def read_text(path: str | Path, at_most: int = _LARGEST_CAPTION, encoding: str = "") -> str:
