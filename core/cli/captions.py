@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,10 +20,19 @@ from core.captioning.options import CaptionOptions
 from core.captioning.replacing import Search, preview_search
 from core.captioning.spool import Spool
 from core.captioning.tags import Change, count_tags
-from core.cli.text import messages, output, print_json, print_problems, problem_text, say
+from core.cli.text import (
+    messages,
+    output,
+    print_json,
+    print_problems,
+    problem_text,
+    say,
+    write_json,
+)
 from core.data.captions import caption_lines
 from core.data.scan import scan_folder
 from core.errors import Problem, UserError, fail
+from core.files import can_write
 from core.paths import user_path
 
 if TYPE_CHECKING:
@@ -99,7 +107,7 @@ def replace_in_captions(
     changes = preview_search(_read(pictures).texts, search)
     for change in changes:
         if as_json:
-            say(_json_line(change))
+            write_json(_json_line(change))
         else:
             say(str(change.picture.relative_to(root)), style="bold")
             say(f"- {change.before or ''}".rstrip("\r\n"), style="red")
@@ -147,7 +155,7 @@ def _pictures(folder: Path, subfolders: bool) -> tuple[Path, list[Path]]:
 def _check_writable(folders: Iterable[Path]) -> None:
     """Raise UserError before a model works for hours on captions that nobody could keep."""
     for folder in sorted(folders):
-        if not os.access(folder, os.W_OK):
+        if not can_write(folder):
             raise fail(
                 "folder_read_only",
                 f"The folder {folder} may not be written, so its captions could not be kept; "
@@ -247,7 +255,7 @@ class _Shown:
             case Change():
                 self.changes.append(told)
                 if self._json:
-                    say(_json_line(told))
+                    write_json(_json_line(told))
                 elif self._every:
                     say(f"{told.picture.name}: {' | '.join(caption_lines(told.after))}")
             case Problem():

@@ -16,9 +16,8 @@ from rich.progress import (
     TextColumn,
 )
 
-from core.cli.text import duration, output, print_problems, problem_text, say
+from core.cli.text import duration, output, print_problems, problem_text, say, write_json
 from core.errors import Problem
-from core.printable import printable
 from core.worker import protocol
 
 _WORDS = {
@@ -98,7 +97,7 @@ class JsonLines:
         if self._gone:
             return
         try:
-            print(printable(protocol.encode(event)), flush=True)
+            write_json(protocol.encode(event))
         except BrokenPipeError:
             self._gone = True
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

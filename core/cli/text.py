@@ -63,8 +63,17 @@ def say(text: str = "", style: str = "", console: Console | None = None) -> None
 
 def print_json(data: Any) -> None:
     """Indented JSON on stdout."""
-    text = json.dumps(data, ensure_ascii=False, indent=2, default=str)
-    output().print(Text(printable(text)), soft_wrap=True)
+    write_json(json.dumps(data, ensure_ascii=False, indent=2, default=str))
+
+
+def write_json(text: str) -> None:
+    """Print JSON as UTF-8, which it is by definition, whatever a pipe's own encoding is.
+
+    What UTF-8 cannot hold (names of files in another encoding) becomes JSON's own escapes.
+    """
+    sys.stdout.flush()
+    sys.stdout.buffer.write(printable(text).encode("utf-8", "backslashreplace") + b"\n")
+    sys.stdout.buffer.flush()
 
 
 def problem_text(problem: Problem) -> Text:
