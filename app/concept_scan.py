@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from PySide6.QtCore import QFileSystemWatcher, QObject, QTimer, Signal
+from PySide6.QtCore import QObject, QTimer, Signal
 
 from app.background import Background, StopCheck
+from app.watching import make_watcher
 from core.config.concepts import Concept
 from core.culling.notes import Note, read_notes
 from core.data.captions import CaptionError, captions_of
@@ -109,7 +110,7 @@ class ConceptScanner(QObject):
         self._facts: dict[tuple[Any, ...], ConceptFacts] = {}
         self._running: set[tuple[Any, ...]] = set()
         self._stale: set[tuple[Any, ...]] = set()
-        self._watcher = QFileSystemWatcher(self)
+        self._watcher = make_watcher(self)
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
         self._settle.setInterval(SETTLE_MS)

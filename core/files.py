@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import stat
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -145,7 +146,12 @@ def new_file(folder: Path, prefix: str = ".writing-", suffix: str = "") -> Path:
 
 
 def can_write(folder: Path) -> bool:
-    """Whether new files can be made in a folder, by making one: permissions alone do not tell."""
+    """Whether new files can be made in a folder.
+
+    Windows does not tell by permissions, so there one is made for a moment.
+    """
+    if sys.platform != "win32":
+        return os.access(folder, os.W_OK | os.X_OK)
     try:
         probe = new_file(folder)
     except OSError:

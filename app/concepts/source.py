@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from PySide6.QtCore import QFileSystemWatcher, QObject, QTimer, Signal
+from PySide6.QtCore import QObject, QTimer, Signal
 
 from app.background import Background, StopCheck
 from app.concepts.facts import FactsReader, Listing, Look, PictureFacts
+from app.watching import make_watcher
 from core.paths import user_path
 
 SETTLE_MS = 400
@@ -41,7 +42,7 @@ class PictureSource(QObject):
         self._held = self._again = False
         self.busy = False
         self._there = True
-        self._watcher = QFileSystemWatcher(self)
+        self._watcher = make_watcher(self)
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
         self._settle.setInterval(SETTLE_MS)

@@ -10,6 +10,7 @@ from PySide6.QtCore import QFileSystemWatcher, QObject, QTimer, Signal
 
 from app.background import Background
 from app.viewer.source import Listing, Source, scan
+from app.watching import LookingWatcher, make_watcher
 
 # Network folders send no notices, so the folder's time is looked at besides.
 CHECK_MS = 4000
@@ -37,7 +38,7 @@ class Folder(QObject):
         self._is_listed = False
         self._is_scanning = self._is_due = False
         self._times: dict[str, int] = {}
-        self._watcher: QFileSystemWatcher | None = None
+        self._watcher: QFileSystemWatcher | LookingWatcher | None = None
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
         self._settle.setInterval(_SETTLE_MS)
@@ -108,7 +109,7 @@ class Folder(QObject):
 
     def _watch(self, folders: list[str]) -> None:
         if self._watcher is None:
-            self._watcher = QFileSystemWatcher(self)
+            self._watcher = make_watcher(self)
             # While a folder is being filled without a pause, it is read again and again.
             self._watcher.directoryChanged.connect(lambda _folder: self.soon())
             self._watcher.fileChanged.connect(self.fileChanged)

@@ -11,6 +11,7 @@ from functools import cached_property
 from heapq import merge
 from pathlib import Path
 
+from core import files
 from core.culling.notes import Note, read_notes
 from core.data.buckets import Shapes
 from core.data.captions import CAPTION_SUFFIXES
@@ -141,7 +142,7 @@ def scan(
     """
     if source.paths is not None:
         return _scan_paths(source, first)
-    listing = Listing(read_only=not os.access(source.root, os.W_OK))
+    listing = Listing(read_only=not _can_write(str(source.root)))
     seen: set[tuple[int, int]] = set()
     waiting = [(str(source.root), "")]
     told = False
@@ -166,6 +167,17 @@ def scan(
     return listing
 
 
+_writable: set[str] = set()
+
+
+def _can_write(folder: str) -> bool:
+    """As `files.can_write`, remembered where it is so: on Windows asking makes a file for a moment,
+    for which a watched folder would be read again and again."""
+    if folder not in _writable and files.can_write(Path(folder)):
+        _writable.add(folder)
+    return folder in _writable
+
+
 def _scan_paths(source: Source, first: Callable[[str], object]) -> Listing:
     assert source.paths is not None
     listing = Listing()
@@ -176,7 +188,7 @@ def _scan_paths(source: Source, first: Callable[[str], object]) -> Listing:
         folder = str(path.parent)
         if folder not in notes:
             notes[folder] = read_notes(path.parent, listing.problems)
-            listing.read_only |= not os.access(folder, os.W_OK)
+            listing.read_only |= not _can_write(folder)
         captioned = any(path.with_suffix(s).is_file() for s in CAPTION_SUFFIXES)
         note = notes[folder].get(path.name, NO_NOTE)
         key = f"{number:09d}"

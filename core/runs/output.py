@@ -10,6 +10,7 @@ from core.config.job import Job
 from core.data.plan import concept_name
 from core.errors import Problem, Severity, UserError
 from core.families.base import BaseModelFile
+from core.files import can_write
 from core.lora.file import read_header
 from core.lora.metadata import run_of
 from core.paths import user_path
@@ -69,7 +70,7 @@ def output_problems(job: Job, base: BaseModelFile | None) -> list[Problem]:
     if not folder.is_dir():
         wrong = f"The LoRA file cannot lie in {folder}, which is a file; choose a folder."
         return [_problem("output_unwritable", wrong, output)]
-    if not os.access(folder, os.W_OK):
+    if not can_write(folder):
         wrong = f"The LoRA cannot be copied to {output}, because {folder} is read-only."
         return [_problem("output_unwritable", wrong, output, "warning")]
     return []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -188,3 +189,22 @@ def test_files_get_the_permissions_of_the_umask_which_is_never_touched(
         monkeypatch.undo()
         os.umask(mask)
     assert [(tmp_path / name).stat().st_mode & 0o777 for name in "ab"] == [0o640, 0o640]
+
+
+def test_windows_is_asked_by_making_a_file_whether_a_folder_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """os.access says yes to every folder there."""
+    assert files.can_write(tmp_path)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert not files.can_write(tmp_path)
+    monkeypatch.setattr(os, "access", lambda path, mode: True)
+    monkeypatch.setattr(files, "sys", SimpleNamespace(platform="win32"))
+    assert files.can_write(tmp_path)
+    assert os.listdir(tmp_path) == []
+
+    def refuse_new(path: Path, flags: int, mode: int) -> int:
+        raise refusal(path, 5)
+
+    monkeypatch.setattr(os, "open", refuse_new)
+    assert not files.can_write(tmp_path)

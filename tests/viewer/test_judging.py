@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from PySide6.QtCore import Qt
 
 from app.viewer import commands
 from app.viewer.window import Viewer
+from core import files
 from core.culling.history import History
 from core.culling.notes import read_notes
 from core.errors import fail
@@ -125,8 +125,7 @@ def test_a_fault_of_ours_does_not_stop_later_changes(
 def test_a_read_only_folder_is_told_and_loses_nothing(
     viewers: Callable[..., Viewer], pictures: Path, idle: Wait, monkeypatch: Any
 ):
-    access = os.access
-    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and access(path, mode))
+    monkeypatch.setattr(files, "can_write", lambda folder: False)
     viewer = viewers(pictures)
     assert "may not be written" in viewer.notice.text
     press(viewer, K.Key_Delete)
