@@ -16,6 +16,7 @@ from core.config.job import Job, defaults, validate
 from core.data.plan_notes import ALL_NAMED
 from core.data.statistics import BucketShare
 from core.errors import Problem, UserError
+from core.model_families import FAMILIES
 from core.paths import default_runs_dir, user_path
 from core.runs.preflight import Preflight, preflight
 from core.runs.units import human_size
@@ -224,8 +225,9 @@ def _statistics(report: Any) -> dict[str, Any]:
 def _print_report(found: _Found, job: Job, report: Preflight) -> None:
     if report.base is not None:
         base = report.base
+        title = FAMILIES[base.family].title
         layout = "one file" if base.layout == "single_file" else "diffusers folder"
-        say(f"Base model  {base.path} ({base.family}, {layout}, {base.prediction_type})")
+        say(f"Base model  {base.path} ({title}, {layout}, {base.prediction_type})")
     plan = report.plan
     if plan is not None and report.concepts and (plan.items or plan.validation):
         _print_whole(_concept_table(report))

@@ -197,6 +197,17 @@ def schedule_of(settings: Model, base: BaseModelFile) -> tuple[PredictionType, b
     return prediction, zero_snr
 
 
+def check_family(settings: Model, base: BaseModelFile) -> None:
+    """Raise UserError `base_other_family` where the settings ask for another family."""
+    if settings.family not in ("auto", base.family):
+        raise fail(
+            "base_other_family",
+            f"{settings.base} is a {FAMILIES[base.family].title} model, but the family is set to "
+            f"{FAMILIES[settings.family].title}; set it to automatic.",
+            setting="model.family",
+        )
+
+
 def contradictions(settings: Model, base: BaseModelFile) -> list[Problem]:
     """Warnings where the settings say something else of a model's predictions and its noise than
     it does itself; none where they agree, follow it, or the model does not tell."""

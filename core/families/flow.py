@@ -53,7 +53,7 @@ class Flow:
     prediction_type: PredictionType = "velocity"
 
     def _shifted(self, share: float, size: Size) -> float:
-        k = self.shift if isinstance(self.shift, float) else self.shift.at(size)
+        k = self.shift.at(size) if isinstance(self.shift, DynamicShift) else self.shift
         return k * share / (1 + (k - 1) * share)
 
     def draw(self, settings: Timesteps, size: Size, *seed: int | str) -> float:

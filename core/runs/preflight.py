@@ -22,7 +22,7 @@ from core.data.types import ConceptSummary, Item, Plan
 from core.errors import Problem, UserError, fail
 from core.families.base import CLIP_TOKENS, BaseModelFile
 from core.families.configs import read_json
-from core.families.detect import detect, schedule_of, vae_files
+from core.families.detect import check_family, detect, schedule_of, vae_files
 from core.families.folders import no_vae, part_files
 from core.families.header import read_header
 from core.families.hub import is_hub_id
@@ -243,13 +243,7 @@ def _base(job: Job, problems: list[Problem]) -> BaseModelFile | None:
     name = job.model.base
     try:
         base = detect(name)
-        if job.model.family not in ("auto", base.family):
-            raise fail(
-                "base_other_family",
-                f"{name} is of the family {base.family}, but the family is set to "
-                f"{job.model.family}; set it to automatic.",
-                setting="model.family",
-            )
+        check_family(job.model, base)
         _look_at_settings(job, base, problems)
         return base
     except UserError as error:

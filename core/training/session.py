@@ -17,7 +17,7 @@ from core.data.types import Plan
 from core.device_lock import CPU, DeviceLock
 from core.errors import Problem, UserError, fail
 from core.families.base import BaseModelFile, Conditioning, LoadedModel, Loading, Role
-from core.families.detect import detect, schedule_of
+from core.families.detect import check_family, detect, schedule_of
 from core.families.registry import family
 from core.lora.inject import Adapter, inject
 from core.runs.findings import text_settings_problems
@@ -334,13 +334,7 @@ def _find_base(job: Job, emit: Emit) -> BaseModelFile:
         emit(protocol.Phase(name="loading", text=f"Downloading {job.model.base}{known}"))
 
     base = detect(job.model.base, allow_download=job.model.allow_download, tell=tell)
-    if job.model.family not in ("auto", base.family):
-        raise fail(
-            "base_other_family",
-            f"{job.model.base} is a {family(base.family).info.title} model, but the family is set "
-            f"to {family(job.model.family).info.title}; set it to automatic.",
-            setting="model.family",
-        )
+    check_family(job.model, base)
     if problems := [*taken(job, base), *text_settings_problems(job, base)]:
         raise UserError(*problems)
     return base

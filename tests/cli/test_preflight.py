@@ -474,3 +474,10 @@ def test_settings_that_contradict_the_model_are_told_in_footer_and_check(
     problems = fitting_problems(Job.model_validate({"model": model}), base, None)
     assert [p.setting for p in problems] == ([setting] if setting else [])
     assert all(words in p.title for p in problems)
+
+
+def test_another_family_than_the_models_is_refused_by_their_titles(found: Any) -> None:
+    (problem,) = found("model.family=sdxl").errors
+    assert (problem.code, problem.setting) == ("base_other_family", "model.family")
+    assert "Stable Diffusion 1.x model" in problem.title
+    assert "set to Stable Diffusion XL" in problem.title
