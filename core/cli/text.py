@@ -40,6 +40,7 @@ class _Console(Console):
 
 # The longest path that Linux takes has 4096 bytes.
 _ENDLESS = re.compile(r"\S{4100,}")
+_LINES = 10
 _STYLES = {"error": "bold red", "warning": "yellow"}
 
 
@@ -83,13 +84,22 @@ def problem_text(problem: Problem) -> Text:
         problem,
         title=_cut(printable(problem.title, one_line=True)),
         hint=_cut(printable(problem.hint, one_line=True)),
-        detail=printable(problem.detail),
+        detail=printable(_first_lines(problem)),
     )
     return Text.assemble(
         (f"{problem.severity}: ", _STYLES[problem.severity]),
         shown.sentence(),
         (printable(place), "dim"),
     )
+
+
+def _first_lines(problem: Problem) -> str:
+    """A problem's detail; of a long list of files behind a warning the first ones."""
+    lines = problem.detail.split("\n")
+    if problem.severity == "error" or len(lines) <= _LINES:
+        return problem.detail
+    rest = f"and {len(lines) - _LINES} more, which --json names"
+    return "\n".join([*lines[:_LINES], rest])
 
 
 def _cut(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from core.config.job import Job
 from core.data.better import Why
@@ -112,7 +112,8 @@ def _copies(job: Job, group: DuplicateGroup) -> Problem:
 
 def _learned_and_prior(job: Job, groups: Sequence[DuplicateGroup]) -> Problem:
     """The warning about pictures that are learned while their own prior holds against it."""
-    prior = [m for g in groups for m in g.members if job.concepts[m.concept].kind == "prior"]
+    every = (member for group in groups for member in group.members)
+    prior = _each_once(m for m in every if job.concepts[m.concept].kind == "prior")
     first, one = prior[0], len(prior) == 1
     return Problem(
         code="prior_learned",
@@ -121,7 +122,7 @@ def _learned_and_prior(job: Job, groups: Sequence[DuplicateGroup]) -> Problem:
         f"{'is' if one else 'are'} learned as well, such as {first.path.name}, and keeping what "
         f"the base model makes of {'it' if one else 'them'} works against that; remove "
         f"{'it' if one else 'them'} from one of the concepts.",
-        detail="\n".join(dict.fromkeys(str(member.path) for member in prior)),
+        detail="\n".join(str(member.path) for member in prior),
         setting=f"concepts.{first.concept}.path",
         file=str(first.path),
     )
@@ -129,8 +130,7 @@ def _learned_and_prior(job: Job, groups: Sequence[DuplicateGroup]) -> Problem:
 
 def _prior_copies(job: Job, groups: Sequence[DuplicateGroup]) -> Problem:
     """The warning about prior pictures that are there several times."""
-    more = [m for g in groups for m in g.members if m is not g.members[g.best]]
-    copies = list({member.path: member for member in more}.values())
+    copies = _each_once(m for g in groups for m in g.members if m is not g.members[g.best])
     first, one = copies[0], len(copies) == 1
     return Problem(
         code="prior_copied",
@@ -144,6 +144,10 @@ def _prior_copies(job: Job, groups: Sequence[DuplicateGroup]) -> Problem:
         setting=f"concepts.{first.concept}.path",
         file=str(first.path),
     )
+
+
+def _each_once(members: Iterable[Member]) -> list[Member]:
+    return list({member.path: member for member in members}.values())
 
 
 def _listed(job: Job, group: DuplicateGroup) -> str:

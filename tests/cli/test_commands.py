@@ -6,6 +6,7 @@ import json
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import pytest
 
 from core import cli
 from core.cli.job import apply_sets
+from core.cli.text import problem_text
 from core.config.job import SETTINGS, defaults, set_path
 from core.config.presets import load_preset, preset_path, save_preset
+from core.errors import Problem
 from core.paths import builtin_presets_dir
 
 Out = pytest.CaptureFixture[str]
@@ -428,3 +431,11 @@ def test_a_whole_concept_can_be_appended() -> None:
     assert data["concepts"][2]["path"].endswith("b")
     _, _, problems = apply_sets(defaults(), ["concepts.5={}"])
     assert [problem.code for problem in problems] == ["setting_unknown"]
+
+
+def test_a_warning_shows_the_first_of_a_long_list_of_files_and_an_error_all() -> None:
+    detail = "\n".join(f"{number}.cr2" for number in range(14))
+    warning = Problem(code="x", title="14 files are left out.", severity="warning", detail=detail)
+    shown = problem_text(warning).plain.splitlines()
+    assert shown[1:] == [*detail.splitlines()[:10], "and 4 more, which --json names"]
+    assert problem_text(replace(warning, severity="error")).plain.endswith(detail)

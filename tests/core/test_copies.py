@@ -46,7 +46,8 @@ def test_prior_pictures_that_are_there_twice_make_one_line_and_are_not_learned()
 
 def test_pictures_that_are_learned_and_prior_make_one_line():
     groups = [group((0, f"a/{n}.png"), (1, f"p/{n}.png"), exact=True) for n in range(3)]
-    (problem,) = told(*groups, a="train", p="prior")
+    near = [group((0, "a/0.png"), (1, "p/0.png"), (0, "a/7.jpg"))]
+    (problem,) = told(*groups, *near, a="train", p="prior")
     assert (problem.code, problem.setting) == ("prior_learned", "concepts.1.path")
     assert problem.title.startswith("3 prior pictures of p are learned as well, such as 0.png")
 
