@@ -313,6 +313,14 @@ class Form(QWidget):
         """The list item that is shown, or empty."""
         return self._item
 
+    def is_bound(self) -> bool:
+        """Whether what it shows is still among the settings."""
+        try:
+            self._state.get(self._item or "name")
+        except KeyError:
+            return False
+        return True
+
     def editor(self, path: str) -> QWidget:
         """The editor of a declared path. Raises KeyError when this form has none."""
         return cast(QWidget, self._editors[path])
@@ -327,11 +335,8 @@ class Form(QWidget):
 
     def refresh(self) -> None:
         """Show the state's values, marks and problems anew."""
-        if self._item:
-            try:
-                self._state.get(self._item)
-            except KeyError:
-                return
+        if not self.is_bound():
+            return
         for path, editor in self._editors.items():
             editor.set_value(self._state.get(self.concrete(path)))
         self._show_problems()
@@ -365,11 +370,8 @@ class Form(QWidget):
 
     def _arrange(self) -> None:
         """Show exactly the rows that apply, and mark the changed ones."""
-        if self._item:
-            try:
-                self._state.get(self._item)
-            except KeyError:
-                return
+        if not self.is_bound():
+            return
         hidden = changed = 0
         for box, paths in self._sections:
             any_shown = False

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QSize, Qt, QUrl, Signal
-from PySide6.QtGui import QDesktopServices, QWheelEvent
+from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import (
-    QComboBox,
     QFileDialog,
     QHBoxLayout,
     QMenu,
@@ -22,14 +21,10 @@ from PySide6.QtWidgets import (
 from app import dialogs, theme
 from app.icons import icon
 from app.state import SettingsState
+from app.widgets.fields import ClosedBox
 from core.config import presets
 from core.config.presets import PresetInfo
 from core.errors import UserError
-
-
-class _Combo(QComboBox):
-    def wheelEvent(self, event: QWheelEvent) -> None:
-        event.ignore()
 
 
 class PresetsBar(QWidget):
@@ -41,7 +36,7 @@ class PresetsBar(QWidget):
         super().__init__()
         self._state = state
         self._presets: list[PresetInfo] = []
-        self.combo = _Combo()
+        self.combo = ClosedBox()
         self.combo.setMinimumWidth(theme.em(28))
         self.combo.setMaximumWidth(theme.em(44))
         self.combo.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)

@@ -34,6 +34,7 @@ from app.background import Background
 from app.collector import Collector
 from app.concept_scan import ConceptScanner
 from app.detection import BaseModelWatch
+from app.focus import SteadyFocus
 from app.footer import Footer
 from app.hardware import Hardware
 from app.header import Header
@@ -65,7 +66,7 @@ DEMO = "# demo"
 _log = logging.getLogger(__name__)
 
 
-class Window(QMainWindow):
+class Window(SteadyFocus, QMainWindow):
     """Limner's window."""
 
     def __init__(self) -> None:

@@ -22,7 +22,11 @@ class SettingsPage(Page):
         super().__init__(most_em)
         self.state = state
         self.level: Level = "basic"
-        self.forms: list[Form] = []
+
+    @property
+    def forms(self) -> list[Form]:
+        """The forms that stand on the page now; those of a removed card have gone with it."""
+        return [form for form in self.findChildren(Form) if form.is_bound()]
 
     def add_form(self, sections: Sequence[Section]) -> Form:
         """Append a form to the page's column."""
@@ -34,7 +38,6 @@ class SettingsPage(Page):
         """Let a form that stands elsewhere on the page take part in level and search."""
         form.set_level(self.level)
         form.allRequested.connect(self.allRequested)
-        self.forms.append(form)
         return form
 
     def set_level(self, level: Level) -> None:

@@ -156,8 +156,28 @@ class CheckField(QCheckBox):
         self.setChecked(value is True)
 
 
-class ChoiceField(QComboBox):
-    """One of a few values; the wheel scrolls the page instead of choosing."""
+class ClosedBox(QComboBox):
+    """A choice box that changes only by choosing from its open list.
+
+    While it is closed the wheel scrolls the page, and of the keys only those that open it count:
+    an arrow or a letter in passing would replace the value.
+    """
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        event.ignore()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        alt = event.modifiers() & Qt.KeyboardModifier.AltModifier
+        arrows = (Qt.Key.Key_Up, Qt.Key.Key_Down)
+        opens = (Qt.Key.Key_Space, Qt.Key.Key_F4, Qt.Key.Key_Return, Qt.Key.Key_Enter)
+        if event.key() in opens or (alt and event.key() in arrows):
+            self.showPopup()
+        else:
+            event.ignore()
+
+
+class ChoiceField(ClosedBox):
+    """One of a few values."""
 
     edited = Signal(object)
 
@@ -187,9 +207,6 @@ class ChoiceField(QComboBox):
                 return
         self.addItem(str(value), value)
         self.setCurrentIndex(self.count() - 1)
-
-    def wheelEvent(self, event: QWheelEvent) -> None:
-        event.ignore()
 
 
 def _line_edit_height() -> int:

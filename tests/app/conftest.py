@@ -187,3 +187,9 @@ def complete(window: Window, pictures: Path, base_model: Path, settled: Settled)
     window.state.set("training.warmup_steps", 0)
     settled(window)
     return window
+
+
+@pytest.fixture
+def process_deletions(styled: QApplication) -> Callable[[], None]:
+    """Deletes what was to be deleted later, as the event loop does."""
+    return lambda: styled.sendPostedEvents(None, QEvent.Type.DeferredDelete)
