@@ -72,8 +72,10 @@ def lora_metadata(
         "modelspec.title": title,
         "modelspec.resolution": f"{resolution}x{resolution}",
         "modelspec.date": made.strftime("%Y-%m-%dT%H:%M:%S"),
-        "modelspec.prediction_type": "v" if prediction == "v_prediction" else "epsilon",
     }
+    # ModelSpec has words for these two alone.
+    if word := {"epsilon": "epsilon", "v_prediction": "v"}.get(prediction):
+        spec["modelspec.prediction_type"] = word
     phrase = phrase_of(triggers_of(concept.model_dump() for concept in job.concepts))
     if phrase:
         spec["modelspec.trigger_phrase"] = phrase
