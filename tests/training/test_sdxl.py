@@ -13,6 +13,7 @@ from core.data.batches import epoch_batches
 from core.data.types import Batch
 from core.families.base import Frame
 from core.families.registry import family
+from core.lora.file import read_header
 from core.training.trainer import train_step
 from tests.training.test_step import Reference, open_for, seeded, shake
 
@@ -156,6 +157,10 @@ def test_a_resumed_run_is_the_same_and_its_file_works_in_diffusers(
     )
     straight = run_trainer(job)
     assert all(event.verified for event in straight.of("checkpoint"))
+    metadata = read_header(straight.folder.lora_file)[1]
+    assert metadata["modelspec.prediction_type"] == "epsilon"
+    assert metadata["modelspec.architecture"] == "stable-diffusion-xl-v1-base/lora"
+    assert metadata["ss_base_model_version"] == "sdxl_base_v1-0"
     weights = load_file(straight.folder.lora_file)
     resumed = run_trainer(job, folder=straight.folder, resume=straight.folder.checkpoint(2))
     assert resumed.outcome.step == 4
