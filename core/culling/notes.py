@@ -1,7 +1,8 @@
 """What was decided about the pictures of a folder: marks, stars and the focus for cropping.
 
 They lie in one small hidden file beside the pictures, `.limner.json`:
-`{"limner": 1, "pictures": {"a.png": {"mark": "keep", "stars": 3, "focus": [0.5, 0.25]}}}`.
+`{"limner": 1, "pictures": {"a.png": {"mark": "keep", "stars": 3, "focus": [0.5, 0.25]}}}`
+(and the focus once more, see core.culling.focus).
 Where the folder is read-only, the same file lies in the user's data folder instead, and is
 then the one that counts. Keys that this version does not know are kept.
 """
@@ -11,7 +12,6 @@ from __future__ import annotations
 import errno
 import json
 import logging
-import math
 import os
 import stat
 import threading
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from core import files
+from core.culling import focus as focus_points
 from core.culling import locks
 from core.culling.moving import free_name, move_file, replace_file
 from core.errors import Problem, fail
@@ -80,15 +81,20 @@ def read_notes(folder: Path, problems: list[Problem] | None = None) -> dict[str,
     """The notes of the pictures in exactly this folder, by file name; {} when there are none.
 
     One that is damaged or cannot be read is told in `problems` (or the log) and left as it is.
+    Focus points that an older version stored lying are turned upright, which `problems` tells too.
     """
     content = _read(notes_file(folder), problems)
-    return {name: note_of(raw) for name, raw in content.pictures.items()}
+    turned = focus_points.upright(folder, content.pictures)
+    if turned and problems is not None:
+        problems.append(focus_points.told(folder, list(turned)))
+    return {name: note_of(raw) for name, raw in {**content.pictures, **turned}.items()}
 
 
 def raw_notes(folder: Path, names: Iterable[str]) -> dict[str, Raw]:
     """What the file says about these pictures, unknown keys included; {} for those without."""
     pictures = _read(notes_file(folder)).pictures
-    return {name: dict(pictures.get(name, {})) for name in names}
+    wanted = {name: dict(pictures.get(name, {})) for name in names}
+    return wanted | focus_points.upright(folder, wanted)
 
 
 def note_of(raw: Mapping[str, Any]) -> Note:
@@ -98,7 +104,7 @@ def note_of(raw: Mapping[str, Any]) -> Note:
     return Note(
         mark=mark if mark in ("keep", "reject") else "",
         stars=stars if good_stars else 0,  # type: ignore[arg-type]
-        focus=_focus(focus),
+        focus=focus_points.point_of(focus),
     )
 
 
@@ -112,6 +118,8 @@ def change_notes(folder: Path, changes: Mapping[str, Mapping[str, object]]) -> N
 
     def merge(pictures: dict[str, Raw]) -> None:
         for name, fields in changes.items():
+            if "focus" in fields:
+                fields = {**fields, focus_points.UPRIGHT: fields["focus"]}
             entry = {k: v for k, v in pictures.get(name, {}).items() if k not in fields}
             entry.update((key, value) for key, value in fields.items() if _says(value))
             _put(pictures, name, entry)
@@ -140,14 +148,6 @@ def _says(value: object) -> bool:
     return value is not None and value != "" and (value != 0 or isinstance(value, bool))
 
 
-def _focus(value: object) -> tuple[float, float] | None:
-    if not isinstance(value, list | tuple) or len(value) != 2:
-        return None
-    if not all(isinstance(v, int | float) and math.isfinite(v) and 0 <= v <= 1 for v in value):
-        return None
-    return float(value[0]), float(value[1])
-
-
 def _file_elsewhere(folder: Path) -> Path:
     return user_data_dir() / "notes" / f"{locks.folder_key(folder)}.json"
 
@@ -173,8 +173,10 @@ def _rewrite(folder: Path, edit: Callable[[dict[str, Raw]], None], names: Iterab
         changed = _Content(
             dict(content.pictures), content.others, content.version, dict(content.lines)
         )
+        turned = focus_points.upright(folder, changed.pictures)
+        changed.pictures.update(turned)
         edit(changed.pictures)
-        for name in names:
+        for name in (*names, *turned):
             changed.lines.pop(name, None)
         try:
             try:

@@ -50,6 +50,7 @@ __all__ = [
     "load_pixels",
     "load_with_alpha",
     "may_be_transparent",
+    "picture_orientation",
     "picture_size",
     "to_pixels",
     "unconverted_colours",
@@ -91,6 +92,20 @@ def picture_size(path: Path) -> tuple[int, int]:
     Raises PictureError when the file is not a picture or is larger than MAX_PIXELS. A file that
     is damaged behind its header passes.
     """
+    size, orientation = _read_header(path)
+    return (size[1], size[0]) if orientation >= 5 else size
+
+
+def picture_orientation(path: Path) -> int:
+    """How a picture lies by its metadata, 1..8 as in EXIF; 1 where its reader turns it by itself.
+
+    Raises PictureError as `picture_size`.
+    """
+    return _read_header(path)[1]
+
+
+def _read_header(path: Path) -> tuple[tuple[int, int], int]:
+    """Width and height as stored, and the orientation."""
     with _reasons(path), open(path, "rb") as file:
         start = file.read(HEAD_BYTES)
         if is_webp(start):
@@ -106,7 +121,7 @@ def picture_size(path: Path) -> tuple[int, int]:
             _check_layout(image)
             size, orientation = image.size, orientation_of(image, file)
         _check_size(size)
-        return (size[1], size[0]) if orientation >= 5 else size
+        return size, orientation
 
 
 def load_picture(

@@ -33,7 +33,7 @@ def test_fields_are_merged_and_taken_out(pictures: Path) -> None:
     }
     document = json.loads((pictures / NOTES_NAME).read_text(encoding="utf-8"))
     assert document["limner"] == 1
-    assert document["pictures"]["猫.png"] == {"focus": [0, 0.5]}
+    assert document["pictures"]["猫.png"] == {"focus": [0, 0.5], "focus_upright": [0, 0.5]}
     change_notes(pictures, {"a.png": {"mark": "", "stars": 0}, "猫.png": {"focus": None}})
     change_notes(pictures, {"b.png": {"mark": None}})
     assert read_notes(pictures) == {"a.png": Note(focus=(1.0, 0.25))}
