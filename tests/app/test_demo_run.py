@@ -10,6 +10,7 @@ from PySide6.QtCore import Qt
 from app import dialogs
 from app.window import Window
 from core.lora.file import lora_info
+from core.paths import resources_dir
 
 
 @pytest.fixture
@@ -64,6 +65,47 @@ def test_train_the_demo_in_the_window(window: Window, qtbot) -> None:
     qtbot.waitUntil(controls.train.isEnabled, timeout=10_000)
     # What the run took is known now.
     qtbot.waitUntil(lambda: "about" in window.footer.summary.full_text(), timeout=20_000)
+
+
+@pytest.mark.slow
+def test_a_model_of_sdxls_shape_goes_the_whole_way(window: Window, qtbot, tmp_path: Path) -> None:
+    """Detected, checked, trained, sampled, saved: as small as it can be, and not learned."""
+    from core.families.registry import family
+
+    base = family("sdxl").build_tiny(tmp_path / "tiny xl", seed=0)
+    window.presets.refresh()
+    window.presets.choose("# sdxl 1.0 lora")
+    window.take_dropped([resources_dir() / "demo_dataset"])
+    for path, value in {
+        "model.base": str(base),
+        "concepts.0.prompt.trigger": "zxlimbot",
+        "training.resolution": 64,
+        "training.max_steps": 2,
+        "training.gradient_accumulation": 1,
+        "training.warmup_steps": 0,
+        "lora.rank": 2,
+        "sampling.every_unit": "epoch",
+    }.items():
+        window.state.set(path, value)
+    controls = window.run.controls
+    qtbot.waitUntil(lambda: window.model_watch.file is not None, timeout=30_000)
+    assert window.model_watch.file.family == "sdxl"
+    qtbot.waitUntil(lambda: "2 steps" in window.footer.summary.full_text(), timeout=30_000)
+    assert not [p for p in window.plan_watch.problems() if p.severity == "error"]
+    qtbot.mouseClick(controls.train, Qt.MouseButton.LeftButton)
+
+    def over() -> bool:
+        view = window.run.view()
+        return view is not None and not window.run.is_running() and view.state == "finished"
+
+    qtbot.waitUntil(over, timeout=240_000)
+    view = window.run.view()
+    assert view is not None and view.step == 2
+    assert view.picture_steps(0)[-1] == 2
+    (run,) = [p for p in Path(window.run.runs_dir).iterdir() if (p / "job.json").exists()]
+    info = lora_info(run / "lora.safetensors")
+    assert info.metadata["ss_base_model_version"].startswith("sdxl")
+    assert set(info.ranks) == {2}
 
 
 @pytest.mark.slow

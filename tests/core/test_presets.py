@@ -271,7 +271,9 @@ def test_old_versions_are_migrated_step_by_step() -> None:
 def test_built_in_presets_are_right() -> None:
     found = {info.name: info for info in list_presets() if info.builtin}
     assert {"# demo", "# sd 1.5 lora", "# sd 1.5 lora prodigy"} <= set(found)
+    assert {"# sdxl 1.0 lora", "# sdxl lora prodigy", "# sdxl v-prediction lora"} <= set(found)
     assert found["# demo"].family == "demo"
+    assert found["# sdxl 1.0 lora"].family == "sdxl"
     for info in found.values():
         loaded = load_preset(info.path)
         assert loaded.problems == ()
