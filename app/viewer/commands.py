@@ -75,7 +75,7 @@ class Commands(QObject):
             "filmstrip": self._toggle_filmstrip,
             "sort": self._sort_menu,
             "filter": self._filter_menu,
-            "groups": lambda: self.orders.choose("similarity", False),
+            "groups": self.orders.near_duplicates,
             "reject_duplicates": self.orders.reject_near_duplicates,
             "info": lambda: self._toggle("info"),
             "caption": lambda: self._toggle("caption"),
@@ -199,7 +199,7 @@ class Commands(QObject):
 
     def _compare(self) -> None:
         count = len(self._v.panes.canvases)
-        following = COUNTS[(COUNTS.index(count) + 1) % len(COUNTS)]
+        following = next((more for more in COUNTS if more > count), COUNTS[0])
         if following > 1 and len(self._v.album) < 2:
             only = self._v.tr("There is only one picture to show.")
             none = self._v.tr("There are no pictures to compare.")

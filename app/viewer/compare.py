@@ -1,4 +1,4 @@
-"""One, two or four pictures side by side that are zoomed and moved together."""
+"""One to four pictures side by side that are zoomed and moved together."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ class Panes(QWidget):
         """All panes the same size, so that linked views show the same."""
         count = len(self.canvases)
         columns = 1 if count == 1 else 2
-        rows = 2 if count == 4 else 1
+        rows = 2 if count > 2 else 1
         gap = 0 if count == 1 else theme.unit(0.25)
         width = (self.width() - gap * (columns - 1)) // columns
         height = (self.height() - gap * (rows - 1)) // rows

@@ -114,6 +114,15 @@ class Describer(QObject):
             words += " · " + self.tr("{0} % cut off").format(round(lost * 100))
         return words
 
+    def _why(self, why: str) -> str:
+        return {
+            "larger": self.tr("most pixels"),
+            "lossless": self.tr("stored without loss"),
+            "less_compressed": self.tr("least compressed"),
+            "older": self.tr("oldest file"),
+            "sharper": self.tr("sharpest"),
+        }.get(why, "")
+
     def _badges(
         self, entry: Entry, facts: Facts | None, placement: Placement | None, picture: Picture
     ) -> list[Badge]:
@@ -122,6 +131,8 @@ class Describer(QObject):
             words = self.tr("near-duplicates, group {0}").format(entry.group + 1)
             if entry.suggested:
                 words += " · " + self.tr("suggested to keep")
+                if why := self._why(entry.why):
+                    words += f" ({why})"
             badges.append(Badge(words))
         if picture.animated:
             badges.append(Badge(self.tr("animated: first frame")))

@@ -108,10 +108,10 @@ _ROWS: tuple[tuple[object, ...], ...] = (
     ("filmstrip", QT_TRANSLATE_NOOP("viewer", "Film strip"), "T", _SEVERAL),
     ("sort", QT_TRANSLATE_NOOP("viewer", "Order..."), "S", _SEVERAL),
     ("filter", QT_TRANSLATE_NOOP("viewer", "Show only..."), "Y", _SEVERAL),
-    ("groups", QT_TRANSLATE_NOOP("viewer", "Find near-duplicates"), "G", _SEVERAL),
+    ("groups", QT_TRANSLATE_NOOP("viewer", "Near-duplicates, group by group"), "G", _SEVERAL),
     (
         "reject_duplicates",
-        QT_TRANSLATE_NOOP("viewer", "Reject near-duplicates but the best"),
+        QT_TRANSLATE_NOOP("viewer", "Reject the shown near-duplicates but the best"),
         "Shift+G",
         _SEVERAL,
     ),

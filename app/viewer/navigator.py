@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from PySide6.QtCore import QObject, QSize, QSizeF, QTimer, Signal
 
@@ -115,6 +115,15 @@ class Navigator(QObject):
         ]
         current = self._album.current
         self._panes.active = self.slots.index(current) if current in self.slots else 0
+        self.refresh()
+        self._panes.refresh()
+        self._rest.start()
+
+    def show_together(self, entries: Sequence[Entry]) -> None:
+        """Show these pictures side by side, the first one active."""
+        self._panes.set_count(len(entries))
+        self.slots = list(entries)
+        self._album.go_to(entries[0])
         self.refresh()
         self._panes.refresh()
         self._rest.start()

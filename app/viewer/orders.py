@@ -15,6 +15,9 @@ from app.viewer.survey import Found, kind_for
 if TYPE_CHECKING:
     from app.viewer.window import Viewer
 
+# So many of a group are shown side by side at a time.
+_TOGETHER = 4
+
 
 class Orders(QObject):
     """Orders the album by what a survey finds out."""
@@ -23,6 +26,8 @@ class Orders(QObject):
         super().__init__(viewer)
         self._v = viewer
         self._wanted: tuple[Order, bool] | None = None
+        self._group = -1
+        self._shown: list[Entry] = []
         viewer.survey.progress.connect(self._tell_progress)
         viewer.survey.finished.connect(self._take)
         viewer.survey.stopped.connect(self._stopped)
@@ -48,21 +53,68 @@ class Orders(QObject):
         if kind != "files":
             self._tell_progress(0, len(v.album.known))
 
+    def near_duplicates(self) -> None:
+        """Look for near-duplicates; while a group of them is on the screen, go on to the next."""
+        if self._is_shown():
+            self._show_after(self._group)
+        else:
+            self.choose("similarity", False)
+
     def reject_near_duplicates(self) -> None:
-        """Mark all but the suggested one of each group; what has a mark keeps it."""
+        """Mark the group on the screen but its suggested picture; what has a mark keeps it.
+
+        Without one the first group to judge is shown, so that nothing is marked unseen.
+        """
         v = self._v
-        near = [entry for entry in v.album.known.values() if entry.group >= 0]
-        if not near:
+        if all(entry.group < 0 for entry in v.album.known.values()):
             words = v.tr("No near-duplicates are known; {0} looks for them.")
             v.notice.say(words.format(v.commands.key_or_name("groups")))
             return
-        entries = [entry for entry in near if not entry.suggested and not entry.note.mark]
-        number = len(entries)
+        if not self._is_shown():
+            self._show_after(-1)
+            return
+        entries = [entry for entry in self._shown if _is_to_judge(entry)]
+        number, group = len(entries), self._group
         told = counted(v.tr("%n near-duplicate(s) marked as rejected", "", number), number)
-        if entries:
-            v.judge.mark_many(entries, "reject", told)
+        if not entries:
+            v.notice.say(v.tr("All of this group but the suggested one have a mark already."))
         else:
-            v.notice.say(v.tr("All near-duplicates but the suggested ones have a mark already."))
+            v.judge.mark_many(entries, "reject", told)
+        # A large group comes in several parts.
+        self._show_after(group - 1 if self._parts(group) else group, quietly=True)
+
+    def _is_shown(self) -> bool:
+        return bool(self._shown) and self._v.nav.slots == self._shown
+
+    def _parts(self, group: int) -> list[Entry]:
+        """The pictures of a group to show next: the suggested one and some without a mark."""
+        members = [entry for entry in self._v.album.entries() if entry.group == group]
+        others = [entry for entry in members if _is_to_judge(entry)]
+        best = [entry for entry in members if entry.suggested]
+        return [*best, *others][:_TOGETHER] if best and others else []
+
+    def _show_after(self, group: int, quietly: bool = False) -> None:
+        """Show the next group with something to judge; else one picture, and say so.
+
+        quietly: another notice is on its way.
+        """
+        v = self._v
+        numbers = sorted({e.group for e in v.album.entries() if e.group > group})
+        found = next(((n, parts) for n in numbers if (parts := self._parts(n))), None)
+        if found is None:
+            self._shown = []
+            v.nav.compare(1)
+            if not quietly:
+                v.notice.say(v.tr("There are no more near-duplicates without a mark."))
+            return
+        self._group, self._shown = found
+        v.nav.show_together(self._shown)
+        if not quietly:
+            count = max(entry.group for entry in v.album.known.values()) + 1
+            words = v.tr("Near-duplicates, group {0} of {1}. {2} shows the next group.").format(
+                self._group + 1, count, v.commands.key_or_name("groups")
+            )
+            v.notice.keep(words, v.tr("Reject all but the best"), self.reject_near_duplicates)
 
     # --- what the survey tells -----------------------------------------------
 
@@ -80,7 +132,7 @@ class Orders(QObject):
         album = self._v.album
         if found.kind == "similarity":
             album.forget_gone()
-            _note_groups(album.known, found.groups)
+            _note_groups(album.known, found.groups, found.why)
         _note_found(album.known, found)
         if self._wanted is not None and kind_for(self._wanted[0]) == found.kind:
             order, is_reversed = self._wanted
@@ -99,10 +151,7 @@ class Orders(QObject):
         if not found.groups:
             v.notice.say(v.tr("There are no near-duplicates."))
             return
-        v.album.go(0)
-        number = len(found.groups)
-        words = counted(v.tr("%n group(s) of near-duplicates stand first.", "", number), number)
-        v.notice.keep(words, v.tr("Reject all but the best"), self.reject_near_duplicates)
+        self._show_after(-1)
 
 
 def _note_found(known: Mapping[str, Entry], found: Found) -> None:
@@ -121,11 +170,18 @@ def _note_found(known: Mapping[str, Entry], found: Found) -> None:
             known[path].brightness = value
 
 
-def _note_groups(known: Mapping[str, Entry], groups: Sequence[Sequence[str]]) -> None:
+def _is_to_judge(entry: Entry) -> bool:
+    return not entry.suggested and not entry.note.mark
+
+
+def _note_groups(
+    known: Mapping[str, Entry], groups: Sequence[Sequence[str]], why: Sequence[str]
+) -> None:
     """Number the groups of near-duplicates; the first of each is the suggested one."""
     for entry in known.values():
-        entry.group, entry.suggested = -1, False
-    for number, group in enumerate(groups):
+        entry.group, entry.suggested, entry.why = -1, False, ""
+    for number, (group, reason) in enumerate(zip(groups, why, strict=True)):
         for path in group:
             if path in known:
                 known[path].group, known[path].suggested = number, path == group[0]
+                known[path].why = reason

@@ -94,12 +94,13 @@ class Entry:
     brightness: float | None = None
     group: int = -1
     suggested: bool = False
+    why: str = ""
 
     def take_measures(self, other: Entry) -> None:
         """Take over what was found out about the same picture when it was in the list before."""
         self.mtime, self.size, self.pixels = other.mtime, other.size, other.pixels
         self.sharpness, self.brightness = other.sharpness, other.brightness
-        self.group, self.suggested = other.group, other.suggested
+        self.group, self.suggested, self.why = other.group, other.suggested, other.why
 
 
 @dataclass

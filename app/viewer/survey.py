@@ -20,7 +20,8 @@ Kind = Literal["files", "pixels", "measures", "similarity"]
 
 @dataclass
 class Found:
-    """What a survey found, by path. groups: paths of near duplicates, the suggested one first."""
+    """What a survey found, by path. groups: paths of near duplicates, the suggested one first.
+    why: of each group, in what that one is better (core.data.better.Why)."""
 
     kind: Kind
     files: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -28,6 +29,7 @@ class Found:
     sharpness: dict[str, float] = field(default_factory=dict)
     brightness: dict[str, float] = field(default_factory=dict)
     groups: list[list[str]] = field(default_factory=list)
+    why: list[str] = field(default_factory=list)
 
 
 def kind_for(order: str) -> Kind | None:
@@ -113,6 +115,7 @@ class Survey(QObject):
             sharpness=reply["sharpness"],
             brightness=reply["brightness"],
             groups=reply["groups"],
+            why=reply["why"],
         )
 
     def _forward(self, done: int, total: int) -> None:

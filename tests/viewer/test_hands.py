@@ -210,11 +210,55 @@ def test_near_duplicates_are_rejected_by_key_but_no_judged_one(
     painted(viewer)
     assert name(viewer) == "2.png"
     badges = viewer.describer.shown(viewer.album.current, viewer.panes.current, True).badges
-    assert any("suggested" in badge.text for badge in badges)
+    assert any("suggested to keep (most pixels)" in badge.text for badge in badges)
+    # The one that is kept by hand is not in question any more.
+    assert [entry.name for entry in viewer.nav.slots if entry] == ["2.png", "1.png"]
+    assert len(viewer.panes.canvases) == 2
     press(viewer, K.Key_G, modifiers=SHIFT, text="G")
     idle(viewer)
+    assert len(viewer.panes.canvases) == 1
     marks = {name: note.mark for name, note in read_notes(folder).items()}
     assert marks == {"0.png": "keep", "1.png": "reject"}
+
+
+def test_each_group_of_near_duplicates_is_shown_before_it_is_marked(
+    viewers: Callable[..., Viewer], tmp_path: Path, idle: Wait, qtbot: Any
+):
+    folder = tmp_path / "near"
+    folder.mkdir()
+    sizes = {"a": (256, 300, 400), "b": (256, 300), "c": range(256, 262)}
+    for letter, sides in sizes.items():
+        image = Image.effect_noise((64, 64), 90).resize((256, 256))
+        for side in sides:
+            image.resize((side, side)).save(folder / f"{letter}{side}.png")
+    viewer = viewers(folder)
+
+    def shown() -> list[str]:
+        return [entry.name for entry in viewer.nav.slots if entry]
+
+    press(viewer, K.Key_G, text="g")
+    qtbot.waitUntil(lambda: viewer.album.order == "similarity", timeout=60000)
+    assert shown() == ["a400.png", "a256.png", "a300.png"]
+    assert "group 1 of 3" in viewer.notice.text
+    assert read_notes(folder) == {}
+    press(viewer, K.Key_G, text="g")
+    assert shown() == ["b300.png", "b256.png"]
+    viewer.notice._clicked()
+    idle(viewer)
+    assert set(read_notes(folder)) == {"b256.png"}
+    # A group of six comes in two parts, its best picture in both.
+    assert shown() == ["c261.png", "c256.png", "c257.png", "c258.png"]
+    press(viewer, K.Key_G, modifiers=SHIFT, text="G")
+    idle(viewer)
+    assert shown() == ["c261.png", "c259.png", "c260.png"]
+    press(viewer, K.Key_G, modifiers=SHIFT, text="G")
+    idle(viewer)
+    assert len(viewer.panes.canvases) == 1
+    # What was passed over is not marked.
+    rejected = {name for name, note in read_notes(folder).items() if note.mark == "reject"}
+    assert rejected == {"b256.png", *(f"c{side}.png" for side in range(256, 261))}
+    press(viewer, K.Key_G, modifiers=SHIFT, text="G")
+    assert shown() == ["a400.png", "a256.png", "a300.png"]
 
 
 def test_changed_keys_are_told_by_the_buttons(
