@@ -121,7 +121,8 @@ def summary_of(forecast: Forecast) -> str:
         about = translate("Footer", "about %1")
         parts.append(about.replace("%1", duration(forecast.seconds)))
     if forecast.bytes:
-        parts.append(size(forecast.bytes))
+        lora = translate("Footer", "LoRA file %1")
+        parts.append(lora.replace("%1", size(forecast.bytes)))
     return ", ".join(parts)
 
 

@@ -70,6 +70,7 @@ def find(query: str, infos: Iterable[SettingInfo] = SETTINGS) -> list[SettingInf
 def _score(info: SettingInfo, words: list[str]) -> int:
     """How well all words match; 0 when one is missing."""
     titles = {info.title.casefold(), schema(info.title).casefold()}
+    others = [word.strip() for word in info.also.casefold().split(",") if word.strip()]
     path = info.path.casefold().replace(".", " ").replace("_", " ")
     rest = " ".join(
         (
@@ -87,6 +88,10 @@ def _score(info: SettingInfo, words: list[str]) -> int:
             total += 30
         elif any(word in title for title in titles):
             total += 20
+        elif any(word in other.split() for other in others):
+            total += 15
+        elif any(word in other for other in others):
+            total += 12
         elif word in path:
             total += 10
         elif word in rest:
@@ -94,7 +99,9 @@ def _score(info: SettingInfo, words: list[str]) -> int:
         else:
             return 0
     joined = " ".join(words)
-    return total + (50 if joined in titles else 25 if any(joined in t for t in titles) else 0)
+    if joined in titles or joined in others:
+        return total + 50
+    return total + (25 if any(joined in name for name in (*titles, *others)) else 0)
 
 
 class SettingsSearch(QLineEdit):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from app.forms import Section, by_prefix
-from app.state import SettingsState
+from app.state import SettingsState, same
 from app.tabs.settings_page import SettingsPage
 from app.widgets import numbers
 from app.widgets.labels import Note
@@ -17,13 +19,28 @@ class LoraTab(SettingsPage):
         form = self.add_form([Section("", by_prefix("lora."))])
         self.strength = Note()
         form.rows["lora.alpha"].add_below(self.strength)
+        # Only a rank that is chosen here takes alpha along; undo and presets bring their own.
+        self._rank = self._rank_before = state.get("lora.rank")
+        form.editor("lora.rank").edited.connect(self._rank_edited)  # type: ignore[attr-defined]
         state.changed.connect(self._changed)
-        state.reloaded.connect(self._show)
+        state.reloaded.connect(self._reloaded)
         self._show()
 
+    def _rank_edited(self, rank: Any) -> None:
+        """Keep the strength: an alpha that was equal to the rank stays equal to it."""
+        alpha = self.state.get("lora.alpha")
+        if isinstance(rank, int) and rank > 0 and same(alpha, self._rank_before):
+            self.state.amend({"lora.alpha": float(rank)})
+
     def _changed(self, path: str) -> None:
+        if path == "lora.rank":
+            self._rank_before, self._rank = self._rank, self.state.get(path)
         if path in ("lora.rank", "lora.alpha"):
             self._show()
+
+    def _reloaded(self) -> None:
+        self._rank = self._rank_before = self.state.get("lora.rank")
+        self._show()
 
     def _show(self) -> None:
         rank, alpha = self.state.get("lora.rank"), self.state.get("lora.alpha")

@@ -130,7 +130,14 @@ class Prompt(Settings):
 def _chance(title: str, help: str) -> float:
     """The share of showings at which a change is made; 0 leaves it out."""
     value: float = setting(
-        0.0, title=title, help=help, group=CHANGES, unit=tr("chance"), ge=0, le=1
+        0.0,
+        title=title,
+        help=help,
+        group=CHANGES,
+        unit=tr("chance"),
+        also="augmentation",
+        ge=0,
+        le=1,
     )
     return value
 
@@ -290,6 +297,7 @@ class CaptionAugmentation(Settings):
         title=tr("Shuffle tags"),
         help=tr("Put the comma-separated tags into a new order at each step."),
         group=CAPTION_CHANGES,
+        also="shuffle caption, augmentation",
     )
     keep: int = setting(
         1,
@@ -301,6 +309,7 @@ class CaptionAugmentation(Settings):
         group=CAPTION_CHANGES,
         ge=0,
         le=100,
+        also="keep tokens",
     )
     tag_dropout: float = setting(
         0.0,
@@ -309,6 +318,7 @@ class CaptionAugmentation(Settings):
         group=CAPTION_CHANGES,
         ge=0,
         le=1,
+        also="caption tag dropout rate, augmentation",
     )
     tag_dropout_for: Literal["all", "listed", "not_listed"] = setting(
         "all",
@@ -344,6 +354,7 @@ class CaptionAugmentation(Settings):
             "of the file colour.txt in the wildcard folder."
         ),
         group=CAPTION_CHANGES,
+        also="dynamic prompts, wildcards",
     )
     wildcards: str = setting(
         "",
@@ -395,6 +406,7 @@ class Concept(Settings):
         title=tr("With subfolders"),
         help=tr("Also take pictures from folders inside the folder."),
         level="basic",
+        also="recursive",
     )
     include_rejected: bool = setting(
         False,
@@ -409,6 +421,7 @@ class Concept(Settings):
             "it does not forget. Validation: never learn it, only measure the loss with it."
         ),
         labels={"train": tr("Train"), "validation": tr("Validation"), "prior": tr("Prior")},
+        also="regularization, reg images, class images, validation",
     )
     repeats: float = setting(
         1.0,
@@ -422,6 +435,7 @@ class Concept(Settings):
         gt=0,
         le=10000,
         when={"kind": ("train", "prior"), "count": (None,)},
+        also="num repeats, balancing",
     )
     count: int | None = setting(
         None,

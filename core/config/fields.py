@@ -110,6 +110,7 @@ def setting(
     kind: Kind = "",
     labels: Mapping[Any, str] | None = None,
     empty: str = "",
+    also: str = "",
     **constraints: Any,
 ) -> Any:
     """Declare one setting; returns a pydantic field.
@@ -118,7 +119,8 @@ def setting(
     setting applies, all must hold; inside a list item (a concept, a sample prompt) paths are
     relative to the item, elsewhere to the job. ready: False while no code obeys it; it is then
     part of the format but never shown. kind: which editor a string gets. labels: how each
-    choice is called. empty: what an empty value means, shown greyed in the field.
+    choice is called. empty: what an empty value means, shown greyed in the field. also: what other
+    programs call it, for the search, separated by commas.
     constraints: pydantic's ge, gt, le, lt, multiple_of, min_length, max_length, pattern.
     """
     extra: Any = {
@@ -130,6 +132,7 @@ def setting(
         "kind": kind,
         "labels": dict(labels or {}),
         "empty": empty,
+        "also": also,
     }
     if callable(default):
         return Field(
@@ -152,7 +155,8 @@ def setting(
 class SettingInfo:
     """Everything that was declared about one setting.
 
-    helps: a text for each choice that has one, besides the setting's own.
+    helps: a text for each choice that has one, besides the setting's own. also: what other
+    programs call it.
 
     path: dotted, with `[]` for list items, such as `training.learning_rate` or
     `concepts[].prompt.source`. type: bool, int, float, str, `choice`, or `list`.
@@ -176,6 +180,7 @@ class SettingInfo:
     labels: Mapping[Any, str] = field(default_factory=dict)
     helps: Mapping[Any, str] = field(default_factory=dict)
     empty: str = ""
+    also: str = ""
     minimum: float | None = None
     minimum_open: bool = False
     maximum: float | None = None
@@ -278,5 +283,6 @@ def _describe(path: str, info: FieldInfo, inner: Any, optional: bool) -> Setting
         labels=labels,
         helps=helps,
         empty=declared["empty"],
+        also=declared["also"],
         **bounds,
     )

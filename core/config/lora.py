@@ -30,6 +30,7 @@ class Lora(Settings):
         level="basic",
         ge=1,
         le=1024,
+        also="network dim, lora dim, dimension, size",
     )
     alpha: float = setting(
         16.0,
@@ -41,6 +42,7 @@ class Lora(Settings):
         level="basic",
         gt=0,
         le=4096,
+        also="network alpha",
     )
     dropout: float = setting(
         0.0,
@@ -48,6 +50,7 @@ class Lora(Settings):
         help=tr("Share of the LoRA's inputs switched off at random at each step."),
         ge=0,
         lt=1,
+        also="network dropout",
     )
     targets: Targets = setting(
         "attention_ff",
@@ -64,6 +67,7 @@ class Lora(Settings):
             "attention_ff": tr("Attention and feed-forward"),
             "all": tr("All layers, convolutions too"),
         },
+        also="network args, layer filter, conv, target modules",
     )
     text_encoder: bool = setting(
         False,

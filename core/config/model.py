@@ -29,6 +29,7 @@ class Model(Settings):
         ),
         level="basic",
         kind="model",
+        also="checkpoint, pretrained model, sd model",
     )
     allow_download: bool = setting(
         False,
@@ -58,6 +59,7 @@ class Model(Settings):
             "single-file v-prediction model that does not say so must be told here."
         ),
         labels={"auto": tr("Automatic"), "epsilon": "epsilon", "v_prediction": "v-prediction"},
+        also="v parameterization, v2",
     )
     zero_terminal_snr: Literal["auto", "on", "off"] = setting(
         "auto",
@@ -77,6 +79,7 @@ class Model(Settings):
         ),
         ge=0,
         le=11,
+        also="text encoder layer skip",
     )
     dtype: Dtype = setting(
         "auto",

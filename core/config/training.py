@@ -127,6 +127,7 @@ class Loss(Settings):
         gt=0,
         le=100,
         when={"training.loss.weighting": ("min_snr",)},
+        also="snr gamma",
     )
 
 
@@ -139,6 +140,7 @@ class Timesteps(Settings):
         help=tr("Uniform, or logit-normal, which prefers the middle noise levels."),
         group=NOISE,
         labels={"uniform": tr("Uniform"), "logit_normal": tr("Logit-normal")},
+        also="timestep sampling, sigma sampling",
     )
     logit_mean: float = setting(
         0.0,
@@ -183,6 +185,7 @@ class Timesteps(Settings):
         group=NOISE,
         ge=0,
         le=1,
+        also="offset noise",
     )
     input_perturbation: float = setting(
         0.0,
@@ -191,6 +194,7 @@ class Timesteps(Settings):
         group=NOISE,
         ge=0,
         le=1,
+        also="ip noise gamma, perturbation noise",
     )
 
 
@@ -254,6 +258,7 @@ class Training(Settings):
         group=DURATION,
         pattern=r"^\s*(\d{2,4}(\s*[,;\s]\s*\d{2,4})*)?\s*$",
         empty=tr("none"),
+        also="multi resolution",
     )
     epochs: int = setting(
         50,
@@ -263,6 +268,7 @@ class Training(Settings):
         group=DURATION,
         ge=1,
         le=1_000_000,
+        also="max train epochs",
     )
     max_steps: int | None = setting(
         None,
@@ -273,6 +279,7 @@ class Training(Settings):
         ge=1,
         le=100_000_000,
         empty=tr("as many as the epochs need"),
+        also="max train steps",
     )
     batch_size: int = setting(
         2,
@@ -290,6 +297,7 @@ class Training(Settings):
         group=DURATION,
         ge=1,
         le=1024,
+        also="grad accumulation",
     )
     seed: int = setting(
         0,
@@ -308,6 +316,7 @@ class Training(Settings):
         help=tr("The method that turns what a batch teaches into a change of the LoRA."),
         level="basic",
         group=OPTIMIZER,
+        also="optimizer type",
     )
     learning_rate: float = setting(
         1e-4,
@@ -317,6 +326,7 @@ class Training(Settings):
         group=OPTIMIZER,
         gt=0,
         le=10,
+        also="lr, unet lr, step size",
     )
     text_encoder_learning_rate: float | None = setting(
         None,
@@ -327,6 +337,7 @@ class Training(Settings):
         le=10,
         empty=tr("same as above"),
         when={"lora.text_encoder": (True,), "training.optimizer": Using(OPTIMIZERS, "own_rates")},
+        also="text encoder lr, te lr",
     )
     scheduler: Annotated[str, OneOf(SCHEDULES)] = setting(
         "cosine",
@@ -334,6 +345,7 @@ class Training(Settings):
         help=tr("How the learning rate changes from the warm-up to the last step."),
         level="basic",
         group=OPTIMIZER,
+        also="lr scheduler, decay, annealing",
     )
     warmup_steps: int = setting(
         0,
@@ -343,6 +355,7 @@ class Training(Settings):
         group=OPTIMIZER,
         ge=0,
         le=1_000_000,
+        also="lr warmup",
     )
     beta1: float = setting(
         0.9,
@@ -399,6 +412,7 @@ class Training(Settings):
         ),
         group=MEMORY,
         labels=DTYPE_LABELS,
+        also="mixed precision, train dtype",
     )
     gradient_checkpointing: bool = setting(
         True,
@@ -438,6 +452,7 @@ class Checkpoints(Settings):
         ge=1,
         le=1_000_000,
         when={"checkpoints.every_unit": ("step", "epoch", "minute")},
+        also="save every n epochs, save every n steps, backup",
     )
     every_unit: Unit = setting(
         "epoch",
@@ -454,6 +469,7 @@ class Checkpoints(Settings):
         group=CHECKPOINTS,
         ge=1,
         le=1000,
+        also="save state, backup, resume",
     )
     dtype: Literal["float32", "bfloat16", "float16"] = setting(
         "float16",
@@ -461,6 +477,7 @@ class Checkpoints(Settings):
         help=tr("float16 halves the file and looks the same; float32 for merging and research."),
         group=CHECKPOINTS,
         labels={k: v for k, v in DTYPE_LABELS.items() if k != "auto"},
+        also="save precision, output dtype",
     )
     tell_captions: bool = setting(
         True,

@@ -156,7 +156,12 @@ def test_checks_choices_prompts_and_paths_reach_the_state(
     choice = form.editor(paths[1])
     assert isinstance(choice, ChoiceField)
     choice.setFocus()
+    before = state.get(paths[1])
     qtbot.keyClick(choice, Qt.Key.Key_Home)
+    assert state.get(paths[1]) == before
+    choice.showPopup()
+    qtbot.keyClick(choice.view(), Qt.Key.Key_Home)
+    qtbot.keyClick(choice.view(), Qt.Key.Key_Return)
     assert state.get(paths[1]) == BY_PATH[paths[1]].choices[0]
     prompt = form.editor(paths[2])
     qtbot.keyClicks(prompt, "a {trigger}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from PySide6.QtCore import Qt
 
 from app.settings_search import find
@@ -22,6 +23,32 @@ def test_paths_choices_and_every_word_count() -> None:
     assert "training.optimizer" in [info.path for info in find("prodigy optimizer")]
     assert find("prodigy elephants") == []
     assert find("   ") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "path"),
+    [
+        ("dim", "lora.rank"),
+        ("network dim", "lora.rank"),
+        ("network alpha", "lora.alpha"),
+        ("lr scheduler", "training.scheduler"),
+        ("lr", "training.learning_rate"),
+        ("keep tokens", "concepts[].caption.keep"),
+        ("shuffle caption", "concepts[].caption.shuffle"),
+        ("backup", "checkpoints.every"),
+        ("mixed precision", "training.precision"),
+        ("snr gamma", "training.loss.min_snr_gamma"),
+        ("v parameterization", "model.prediction_type"),
+    ],
+)
+def test_the_words_of_other_programs_find_their_settings(words: str, path: str) -> None:
+    assert find(words)[0].path == path
+
+
+def test_augmentation_finds_the_changes_to_pictures_and_captions() -> None:
+    found = {info.path for info in find("augmentation")}
+    assert {"concepts[].image.flip", "concepts[].image.rotation"} <= found
+    assert "concepts[].caption.shuffle" in found
 
 
 def test_what_nothing_obeys_is_not_found() -> None:

@@ -468,3 +468,23 @@ def test_wheel_and_keys_never_reach_a_hidden_list(window: Window, qtbot: Any) ->
     qtbot.keyClick(window.search, Qt.Key.Key_Down)
     qtbot.keyClick(window.search, Qt.Key.Key_Return)
     assert json.dumps(dict(window.state.data)) == before
+
+
+def test_alpha_goes_along_with_the_rank_while_they_are_equal(window: Window) -> None:
+    editor = window.pages["lora"].forms[0].editor("lora.rank")
+    state = window.state
+
+    def choose(rank: int) -> None:
+        editor.set_value(rank)  # type: ignore[attr-defined]
+        editor.edited.emit(rank)  # type: ignore[attr-defined]
+
+    choose(32)
+    assert (state.get("lora.rank"), state.get("lora.alpha")) == (32, 32.0)
+    state.undo()
+    assert (state.get("lora.rank"), state.get("lora.alpha")) == (16, 16.0)
+    state.set("lora.alpha", 8.0)
+    choose(64)
+    assert (state.get("lora.rank"), state.get("lora.alpha")) == (64, 8.0)
+    state.set("lora.alpha", 64.0)
+    choose(48)
+    assert (state.get("lora.rank"), state.get("lora.alpha")) == (48, 48.0)
