@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QLoggingCategory, QSize, Qt
 from PySide6.QtGui import (
+    QColor,
     QColorSpace,
     QColorTransform,
     QImage,
@@ -48,6 +49,8 @@ _DEEP_OR_PRINT = frozenset(
         QImage.Format.Format_RGBA64_Premultiplied,
     }
 )
+# Of 255; gamma 2.2 and sRGB's curve differ by that much in middle tones.
+_ALIKE = 4
 # As many as take a millisecond or two to convert.
 _STRIP_PIXELS = 1 << 18
 
@@ -174,13 +177,12 @@ def _reads_alike(path: str) -> bool:
 def _way_to_srgb(image: QImage) -> tuple[QColorTransform | None, str]:
     """How the image's colours become sRGB, and its profile's name if that is another.
 
-    None where Qt cannot do it as training does. A space without a name comes from a PNG's gamma
-    chunk that says sRGB: `reads_alike` lets no other one through.
+    None where Qt cannot do it as training does.
     """
     space = image.colorSpace()
     name = space.description() if space.isValid() else ""
     srgb = QColorSpace(QColorSpace.NamedColorSpace.SRgb)
-    if not name or space == srgb:
+    if not space.isValid() or space == srgb or (not name and _is_nearly_srgb(space)):
         return QColorTransform(), ""
     if "srgb" in name.lower():
         name = ""
@@ -189,6 +191,19 @@ def _way_to_srgb(image: QImage) -> tuple[QColorTransform | None, str]:
     if image.pixelFormat().colorModel() == QPixelFormat.ColorModel.Grayscale:
         return None, name
     return space.transformationToColorSpace(srgb), name
+
+
+def _is_nearly_srgb(space: QColorSpace) -> bool:
+    """Whether a space without a name is the one that Qt makes of a PNG's gamma chunk for sRGB."""
+    if space.transformModel() != QColorSpace.TransformModel.ThreeComponentMatrix:
+        return False
+    way = space.transformationToColorSpace(QColorSpace(QColorSpace.NamedColorSpace.SRgb))
+    for probe in ((200, 60, 128), (60, 200, 128), (128, 60, 200)):
+        mapped = way.map(QColor(*probe))
+        found = (mapped.red(), mapped.green(), mapped.blue())
+        if max(abs(a - b) for a, b in zip(probe, found, strict=True)) > _ALIKE:
+            return False
+    return True
 
 
 def _drawable(image: QImage, transform: QColorTransform) -> QImage:

@@ -91,9 +91,9 @@ def _turn(path: str) -> int:
 
 @lru_cache(maxsize=65536)
 def _turn_of_version(path: str, _modified: int, _size: int) -> int:
-    from core.data.images import PictureError, picture_orientation
+    from core.data.images import PictureError, read_header
 
     try:
-        return picture_orientation(Path(path))
+        return read_header(Path(path)).orientation
     except PictureError:
         return 1

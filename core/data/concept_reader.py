@@ -14,8 +14,9 @@ from core.culling.notes import Note, read_notes
 from core.data import plan_notes
 from core.data.buckets import Shapes
 from core.data.captions import CaptionError, CaptionText, captions_of
+from core.data.colours import why_not_converted
 from core.data.companions import mask_beside, texts_without_picture
-from core.data.images import PictureError, may_be_transparent, picture_size, unconverted_colours
+from core.data.images import PictureError, may_be_transparent, picture_size, read_header
 from core.data.plan_notes import Notes, concept_name
 from core.data.types import ConceptSummary, Item, Placement
 from core.data.wildcards import has_choices, read_wildcards, shows_choices
@@ -87,8 +88,8 @@ class ConceptReader:
         size, colours, reason = (0, 0), "", self.unreadable.get(path, "")
         if not reason:
             try:
-                size = picture_size(path)
-                colours = unconverted_colours(path)
+                header = read_header(path)
+                size, colours = header.size, why_not_converted(header.coding)
             except PictureError as error:
                 reason = str(error)
         if reason:

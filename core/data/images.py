@@ -8,6 +8,7 @@ import os
 import threading
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -18,7 +19,6 @@ from core.data.colours import (
     profile_of_coding,
     profile_of_gamma,
     to_srgb,
-    why_not_converted,
 )
 from core.data.headers import (
     HEAD_BYTES,
@@ -31,7 +31,7 @@ from core.data.headers import (
     webp_header,
 )
 from core.data.kinds import formats_of, why_not_read
-from core.data.signs import coding_of, gamma_of
+from core.data.signs import Coding, coding_of, gamma_of
 from core.data.types import Placement
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ __all__ = [
     "MAX_PIXELS",
     "WHITE",
     "Color",
+    "Header",
     "PictureError",
     "color_of",
     "cut",
@@ -50,10 +51,9 @@ __all__ = [
     "load_pixels",
     "load_with_alpha",
     "may_be_transparent",
-    "picture_orientation",
     "picture_size",
+    "read_header",
     "to_pixels",
-    "unconverted_colours",
 ]
 
 MAX_PIXELS = 400_000_000
@@ -86,42 +86,50 @@ _LARGE_PIXELS = 40_000_000
 _one_large_at_a_time = threading.Lock()
 
 
-def picture_size(path: Path) -> tuple[int, int]:
-    """Width and height after EXIF rotation, from the file's header alone.
+@dataclass(frozen=True)
+class Header:
+    """What a picture's first bytes tell. size: upright, in pixels. orientation: 1..8 as in EXIF,
+    1 where its reader turns it by itself. coding: the colours that it declares by code points."""
+
+    size: tuple[int, int]
+    orientation: int
+    coding: Coding | None
+
+
+def read_header(path: Path) -> Header:
+    """A picture's header.
 
     Raises PictureError when the file is not a picture or is larger than MAX_PIXELS. A file that
     is damaged behind its header passes.
     """
-    size, orientation = _read_header(path)
-    return (size[1], size[0]) if orientation >= 5 else size
-
-
-def picture_orientation(path: Path) -> int:
-    """How a picture lies by its metadata, 1..8 as in EXIF; 1 where its reader turns it by itself.
-
-    Raises PictureError as `picture_size`.
-    """
-    return _read_header(path)[1]
-
-
-def _read_header(path: Path) -> tuple[tuple[int, int], int]:
-    """Width and height as stored, and the orientation."""
     with _reasons(path), open(path, "rb") as file:
         start = file.read(HEAD_BYTES)
+        coding = None
         if is_webp(start):
             # Pillow would read the whole file.
             size, orientation = webp_header(file, start)
         elif (found := png_header(file, start)) is not None:
-            size, orientation = found
+            size, orientation = found  # such a PNG declares no colours by code points
         elif "JXL" in formats_of(start):
             size, orientation = jxl_size(start + file.read(_COLOUR_HEAD)), 1
         else:
+            if start[:4] == b"\x89PNG" or start[4:8] == b"ftyp":
+                file.seek(0)
+                coding = coding_of(file.read(_COLOUR_HEAD))
             file.seek(0)
             image = Image.open(file, formats=formats_of(start))
             _check_layout(image)
             size, orientation = image.size, orientation_of(image, file)
         _check_size(size)
-        return size, orientation
+        return Header((size[1], size[0]) if orientation >= 5 else size, orientation, coding)
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Width and height after EXIF rotation, from the file's header alone.
+
+    Raises PictureError as `read_header`.
+    """
+    return read_header(path).size
 
 
 def load_picture(
@@ -335,18 +343,6 @@ def _scale_transparent_colour(image: ImageFile) -> None:
         image.info["transparency"] = colour * _SHALLOW_GREY[raw_mode] & 255
     elif isinstance(colour, tuple) and raw_mode == "RGB;16B":
         image.info["transparency"] = tuple(value >> 8 for value in colour)
-
-
-def unconverted_colours(path: Path) -> str:
-    """What of a picture's colours is not converted to sRGB, in a few words; else empty.
-
-    Raises PictureError when the file cannot be read.
-    """
-    with _reasons(path), open(path, "rb") as file:
-        start = file.read(HEAD_BYTES)
-        if start[:4] != b"\x89PNG" and start[4:8] != b"ftyp":
-            return ""
-        return why_not_converted(coding_of(start + file.read(_COLOUR_HEAD)))
 
 
 def _profile_of(image: Image.Image, start: bytes) -> bytes | None:

@@ -17,7 +17,8 @@ from PySide6.QtGui import QImage
 from app.thumbnails import make_thumbnail
 from app.viewer import decode
 from app.widgets.thumbs import read_square
-from core.data.images import PictureError, load_picture, picture_size, unconverted_colours
+from core.data.colours import why_not_converted
+from core.data.images import PictureError, load_picture, picture_size, read_header
 
 
 @pytest.fixture(autouse=True)
@@ -207,7 +208,82 @@ def test_wide_gamut_declared_by_cicp_is_converted_everywhere(tmp_path: Path):
 
     for way, found in seen(path).items():
         assert np.abs(found - expected).max() <= 3, way
-    assert unconverted_colours(path) == ""
+    assert why_not_converted(read_header(path).coding) == ""
+
+
+def test_wide_gamut_declared_by_chromaticities_is_converted_everywhere(tmp_path: Path):
+    path = tmp_path / "a.png"
+    display_p3 = (31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)
+    gamma = chunk(b"gAMA", struct.pack(">I", round(100_000 / 2.2)))
+    path.write_bytes(png(gamma, chunk(b"cHRM", struct.pack(">8I", *display_p3))))
+
+    expected = linear((np.asarray(picture()) / 255) ** 2.2 @ P3_TO_SRGB.T)
+
+    for way, found in seen(path).items():
+        assert np.abs(found - expected).max() <= 3, way
+
+
+def test_wide_gamut_declared_by_nclx_is_converted_everywhere(tmp_path: Path):
+    path = tmp_path / "a.avif"
+    picture().save(path, quality=100, subsampling="4:4:4")
+    plain = np.asarray(load_picture(path)) / 255
+    data = path.read_bytes()
+    at = data.index(b"colrnclx") + 8
+    path.write_bytes(data[:at] + struct.pack(">HH", 12, 13) + data[at + 4 :])
+    light = np.where(plain <= 0.04045, plain / 12.92, ((plain + 0.055) / 1.055) ** 2.4)
+
+    expected = linear(light @ P3_TO_SRGB.T)
+
+    assert np.abs(expected - 255 * plain).max() > 15
+    for way, found in seen(path).items():
+        assert np.abs(found - expected).max() <= 3, way
+
+
+def profile_with_table() -> bytes:
+    """An ICC profile whose table makes red the lightness and drops the rest, as XYB's profile
+    gives the channels meanings of their own (ICC.1:2001-04, 6.5.10, lut8Type)."""
+    fixed = [65536 if at % 4 == 0 else 0 for at in range(9)]
+    straight = bytes(range(256)) * 3
+    corners = b"".join(bytes([255 * (at >> 2), 128, 128]) for at in range(8))
+    table = b"mft1" + bytes(4) + bytes([3, 3, 2, 0]) + struct.pack(">9i", *fixed)
+    table += straight + corners + straight
+    white = b"XYZ " + bytes(4) + struct.pack(">3i", 63190, 65536, 54061)
+    size = 128 + 4 + 24 + len(table) + len(white)
+    head = struct.pack(">I4sI4s4s4s", size, bytes(4), 0x02400000, b"mntr", b"RGB ", b"Lab ")
+    head += bytes(12) + b"acsp" + bytes(28) + white[8:]
+    tags = struct.pack(">I4sII4sII", 2, b"A2B0", 156, len(table), b"wtpt", 156 + len(table), 20)
+    return head.ljust(128, b"\0") + tags + table + white
+
+
+def test_a_jpeg_whose_profile_has_a_table_as_xyb_has_looks_the_same_everywhere(tmp_path: Path):
+    path = tmp_path / "a.jpg"
+    picture().save(path, quality=100, subsampling=0, icc_profile=profile_with_table())
+    lightness = np.asarray(picture())[:, :, :1] / 255 * 100
+
+    # From CIE L* to light (CIE 15:2004, 8.2.1).
+    light = np.where(lightness > 8, ((lightness + 16) / 116) ** 3, lightness / 903.3)
+    expected = np.broadcast_to(linear(light), (64, 96, 3))
+
+    for way, found in seen(path).items():
+        assert np.abs(found - expected)[8:24, 8:24].max() <= 4, way
+        assert np.abs(found - expected)[-24:-8, -24:-8].max() <= 4, way
+
+
+def test_a_wide_profile_without_a_name_is_converted_everywhere(tmp_path: Path):
+    from core.data.colours import profile_of_coding
+    from core.data.signs import Coding
+
+    profile = profile_of_coding(Coding(12, 13))
+    assert profile is not None
+    path = tmp_path / "a.png"
+    picture().save(path, icc_profile=profile.replace(b"desc", b"desX", 1))
+    values = np.asarray(picture()) / 255
+    light = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+    expected = linear(light @ P3_TO_SRGB.T)
+
+    for way, found in seen(path).items():
+        assert np.abs(found - expected).max() <= 3, way
 
 
 @pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG")])
@@ -215,7 +291,7 @@ def test_a_high_dynamic_range_is_named(tmp_path: Path, transfer: int, name: str)
     path = tmp_path / "a.png"
     path.write_bytes(png(chunk(b"cICP", bytes([9, transfer, 0, 1]))))
 
-    assert name in unconverted_colours(path)
+    assert name in why_not_converted(read_header(path).coding)
 
 
 def test_a_grey_avif_obeys_its_grey_profile(tmp_path: Path):
