@@ -59,13 +59,15 @@ class LevelSwitch(QWidget):
 class Header(QFrame):
     """The window's top line.
 
-    Signals: themeChosen(mode), languageChosen(locale), welcomeRequested(), panelToggled(shown).
+    Signals: themeChosen(mode), languageChosen(locale), welcomeRequested(), panelToggled(shown),
+    helpRequested("keys", "runs", "report" or "about").
     """
 
     themeChosen = Signal(str)
     languageChosen = Signal(str)
     welcomeRequested = Signal()
     panelToggled = Signal(bool)
+    helpRequested = Signal(str)
 
     def __init__(self, bar: PresetsBar, search: SettingsSearch) -> None:
         super().__init__()
@@ -133,4 +135,11 @@ class Header(QFrame):
             spoken.addAction(action)
         menu.addSeparator()
         menu.addAction(self.tr("First steps"), self.welcomeRequested.emit)
+        for name, text in (
+            ("keys", self.tr("Keyboard shortcuts")),
+            ("runs", self.tr("Open the runs folder")),
+            ("report", self.tr("Make a report...")),
+            ("about", self.tr("About Limner")),
+        ):
+            menu.addAction(text, partial(self.helpRequested.emit, name))
         return menu

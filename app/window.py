@@ -9,9 +9,10 @@ import os
 import sys
 from pathlib import Path
 
-from PySide6.QtCore import QByteArray, QSize, Qt, QTimer
+from PySide6.QtCore import QByteArray, QSize, Qt, QTimer, QUrl
 from PySide6.QtGui import (
     QCloseEvent,
+    QDesktopServices,
     QDragEnterEvent,
     QDragLeaveEvent,
     QDropEvent,
@@ -29,7 +30,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app import dialogs, i18n, prefs, theme
+from app import about, dialogs, i18n, prefs, theme
 from app.background import Background
 from app.collector import Collector
 from app.concept_scan import ConceptScanner
@@ -168,6 +169,7 @@ class Window(SteadyFocus, QMainWindow):
         self.header.languageChosen.connect(self.set_language)
         self.header.panelToggled.connect(self.show_run)
         self.header.welcomeRequested.connect(lambda: self._show_welcome(True))
+        self.header.helpRequested.connect(self._help)
         self.search.chosen.connect(self.reveal)
         self.footer.checkRequested.connect(self.toggle_check)
         self.check.settingRequested.connect(self.reveal)
@@ -289,6 +291,19 @@ class Window(SteadyFocus, QMainWindow):
         page = self.pages["concepts"]
         assert isinstance(page, ConceptsTab)
         page.reveal_picture(concept, Path(path), alike)
+
+    def _help(self, name: str) -> None:
+        """Show what was chosen in the menu."""
+        match name:
+            case "keys":
+                about.show_shortcuts(self)
+            case "report":
+                about.show_report(self, self.run.runs_dir)
+            case "about":
+                about.show_about(self)
+            case "runs":
+                self.run.runs_dir.mkdir(parents=True, exist_ok=True)
+                QDesktopServices.openUrl(QUrl.fromLocalFile(str(self.run.runs_dir)))
 
     def toggle_check(self) -> None:
         """Open what Train would do in detail, or put it away."""

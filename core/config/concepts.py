@@ -460,6 +460,7 @@ class Concept(Settings):
     resolution: int | None = setting(
         None,
         title=tr("Resolution"),
+        level="basic",
         help=tr(
             "Another training resolution for this concept only. Larger pictures are scaled down "
             "with antialiasing."

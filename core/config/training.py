@@ -70,6 +70,7 @@ class Ema(Settings):
     enabled: bool = setting(
         False,
         title=tr("Average the weights"),
+        level="basic",
         help=tr(
             "Keep a running average of the LoRA and use it for samples and files. Smoother "
             "results from noisy training."
@@ -273,6 +274,7 @@ class Training(Settings):
     max_steps: int | None = setting(
         None,
         title=tr("At most"),
+        level="basic",
         help=tr("Ends the training earlier, or goes on over the epochs' end, at this many steps."),
         unit=tr("steps"),
         group=DURATION,
