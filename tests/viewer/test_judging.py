@@ -353,7 +353,7 @@ def test_what_training_sees_is_told(viewer: Viewer, painted: Wait, qtbot: Any):
     shown = viewer.describer.shown(entry, canvas, True)
     assert shown.placement is not None and shown.placement.upscaled
     assert any("small" in badge.text for badge in shown.badges)
-    assert any("576 x 448" in line for line in shown.lines)
+    assert any("592 x 440" in line for line in shown.lines)
 
 
 def test_tokens_and_sharpness_come_from_the_helper(viewer: Viewer, painted: Wait, qtbot: Any):
