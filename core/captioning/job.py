@@ -96,7 +96,7 @@ def compose(before: str | None, made: str, options: CaptionOptions) -> str:
 
     Appending adds to every list of tags the tags it lacks; a sentence, and tags beside a
     sentence, become one more line, which is one more alternative, unless the file has that line
-    already. The trigger word goes in front.
+    already, and fill a line that is the trigger word alone. The trigger word goes in front.
     """
     trigger = options.trigger.strip()
     made = made.strip()
@@ -124,7 +124,15 @@ def compose(before: str | None, made: str, options: CaptionOptions) -> str:
     line = _in_front(made, trigger) if options.by_tags else with_trigger(made, trigger)
     if line in before.splitlines():
         return before
+    filled = each_line(before, lambda old: line if _is_alone(old, trigger) else old)
+    if filled != before:
+        return filled
     return before + joint + line + (end if not joint else "")
+
+
+def _is_alone(line: str, trigger: str) -> bool:
+    """Whether a line is nothing but the trigger word, which no caption shall be."""
+    return bool(trigger) and line.strip(" \t,，、").casefold() == trigger.casefold()
 
 
 def _in_front(line: str, trigger: str) -> str:

@@ -57,6 +57,13 @@ def described(**more: object) -> CaptionOptions:
         (None, "A cat sits.", described(trigger="mika"), "mika, A cat sits."),
         (None, "Mika sits.", described(trigger="mika"), "Mika sits."),
         ("old one", "A cat.", described(mode="append", trigger="m"), "old one\nm, A cat."),
+        ("m", "A cat.", described(mode="append", trigger="m"), "m, A cat."),
+        (
+            "M,\r\nold one\r\n",
+            "A cat.",
+            described(mode="append", trigger="m"),
+            "m, A cat.\r\nold one\r\n",
+        ),
         ("Old\nm, A cat.", "A cat.", described(mode="append", trigger="m"), "Old\nm, A cat."),
     ],
 )
