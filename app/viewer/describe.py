@@ -114,7 +114,8 @@ class Describer(QObject):
             words += " · " + self.tr("{0} % cut off").format(round(lost * 100))
         return words
 
-    def _why(self, why: str) -> str:
+    def why(self, why: str) -> str:
+        """In what the suggested one of near-duplicates is better, in a word or two."""
         return {
             "larger": self.tr("most pixels"),
             "lossless": self.tr("stored without loss"),
@@ -131,7 +132,7 @@ class Describer(QObject):
             words = self.tr("near-duplicates, group {0}").format(entry.group + 1)
             if entry.suggested:
                 words += " · " + self.tr("suggested to keep")
-                if why := self._why(entry.why):
+                if why := self.why(entry.why):
                     words += f" ({why})"
             badges.append(Badge(words))
         if picture.animated:

@@ -111,10 +111,17 @@ class Orders(QObject):
         v.nav.show_together(self._shown)
         if not quietly:
             count = max(entry.group for entry in v.album.known.values()) + 1
-            words = v.tr("Near-duplicates, group {0} of {1}. {2} shows the next group.").format(
-                self._group + 1, count, v.commands.key_or_name("groups")
+            words = v.tr("Group {0} of {1}: {2}. {3} shows the next group.").format(
+                self._group + 1, count, self._suggestion(), v.commands.key_or_name("groups")
             )
             v.notice.keep(words, v.tr("Reject all but the best"), self.reject_near_duplicates)
+
+    def _suggestion(self) -> str:
+        """Which picture to keep, with the reason: the notice lies over its badge."""
+        best, v = self._shown[0], self._v
+        if why := v.describer.why(best.why):
+            return v.tr("keep {0} ({1})").format(best.name, why)
+        return v.tr("keep {0}").format(best.name)
 
     # --- what the survey tells -----------------------------------------------
 
