@@ -25,10 +25,14 @@ from app.widgets.fields import ClosedBox
 from core.config import presets
 from core.config.presets import PresetInfo
 from core.errors import UserError
+from core.reading import LARGEST_JSON, read_bytes
 
 
 class PresetsBar(QWidget):
-    """Chooses and saves presets of the state. Signals: loaded(name) after one was chosen."""
+    """Chooses and saves presets of the state. Signals: loaded(name) after one was chosen.
+
+    undo: brings back the preset that was deleted last; shown until another is chosen or saved.
+    """
 
     loaded = Signal(str)
 
@@ -58,17 +62,24 @@ class PresetsBar(QWidget):
         self.menu = QMenu(self.menu_button)
         self.menu.aboutToShow.connect(self._fill_menu)
         self.menu_button.setMenu(self.menu)
+        self.undo = QPushButton()
+        theme.set_role(self.undo, "link")
+        self.undo.clicked.connect(self._undo_delete)
+        self.undo.hide()
+        self._deleted: tuple[Path, bytes] | None = None
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(theme.unit())
         row.addWidget(self.combo, 2)
         for widget in (self.save_button, self.save_as_button, self.menu_button):
             row.addWidget(widget)
+        row.addWidget(self.undo)
         row.addStretch(1)
         for button in (self.save_button, self.save_as_button):
             button.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         state.dirtyChanged.connect(lambda _: self.show_current())
         state.reloaded.connect(self.show_current)
+        self.loaded.connect(lambda _: self._forget_deleted())
         self.refresh()
 
     # --- showing ------------------------------------------------------------
@@ -211,7 +222,7 @@ class PresetsBar(QWidget):
             ("trash-2", self.tr("Delete"), self.delete, own),
             ("", "", lambda: None, True),
             ("download", self.tr("Import..."), self.import_dialog, True),
-            ("upload", self.tr("Export..."), self.export_dialog, current is not None),
+            ("upload", self.tr("Export..."), self.export_dialog, True),
             ("folder-open", self.tr("Show file"), self.show_file, current is not None),
         ]
         for drawing, text, act, enabled in entries:
@@ -250,10 +261,29 @@ class PresetsBar(QWidget):
             return
 
         def act() -> None:
+            content = read_bytes(current.path, LARGEST_JSON)
             presets.delete_preset(current.path)
             self._state.renamed("")
+            self._deleted = current.path, content
+            self.undo.setText(self.tr("Deleted %1. Undo").replace("%1", current.name))
+            self.undo.show()
 
         self._managed(act)
+
+    def _undo_delete(self) -> None:
+        def act() -> None:
+            assert self._deleted is not None
+            restored = presets.restore_preset(*self._deleted)
+            if not self._state.preset:
+                self._state.renamed(restored.stem)
+
+        if self._deleted is not None:
+            self._managed(act)
+            self._forget_deleted()
+
+    def _forget_deleted(self) -> None:
+        self._deleted = None
+        self.undo.hide()
 
     def import_dialog(self) -> None:
         """Ask for a preset file and import it."""
@@ -271,16 +301,18 @@ class PresetsBar(QWidget):
             self.choose(imported[0].stem)
 
     def export_dialog(self) -> None:
-        """Ask for a place and copy the preset's file there."""
-        current = self.current()
-        if current is None:
-            return
-        start = str(Path.home() / f"{current.name.lstrip('# ')}.json")
+        """Ask for a place and write the settings there as they are shown, saved or not."""
+        name = self._state.preset.lstrip("# ") or self.tr("preset")
+        start = str(Path.home() / f"{name}.json")
         path, _ = QFileDialog.getSaveFileName(
             self, self.tr("Export preset"), start, self.tr("Presets (*.json)")
         )
         if path:
-            self._managed(lambda: presets.export_preset(current.path, Path(path)))
+            self.export_to(Path(path))
+
+    def export_to(self, path: Path) -> None:
+        """Write the settings on view to a preset file."""
+        self._managed(lambda: presets.export_preset(path, self._state.data, self._state.unknown))
 
     def show_file(self) -> None:
         """Open the folder that the preset's file lies in."""

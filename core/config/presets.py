@@ -226,6 +226,18 @@ def duplicate_preset(path: Path, new_name: str) -> Path:
     return target
 
 
+def restore_preset(path: Path, content: bytes) -> Path:
+    """Put a deleted preset back, numbered when its name was taken meanwhile; returns its path.
+
+    Raises UserError when the file cannot be written.
+    """
+    target = _free(path)
+    with _writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(target, content)
+    return target
+
+
 def delete_preset(path: Path) -> Path | None:
     """Move one of the user's presets to the trash.
 
@@ -267,11 +279,16 @@ def import_preset(source: Path) -> Path:
     return target
 
 
-def export_preset(path: Path, target: Path) -> Path:
-    """Copy a preset to `target` (`.json` is added when it has no ending); returns the new path."""
+def export_preset(
+    target: Path, data: Mapping[str, Any], unknown: Mapping[str, Any] | None = None
+) -> Path:
+    """Write settings as a preset to `target` (`.json` is added when it has no ending).
+
+    Returns the new path. Raises UserError as `save_preset` does.
+    """
     target = target if target.suffix else target.with_suffix(".json")
     _refuse_builtin(target, "changed; export to another place")
-    _copy(path, target)
+    save_preset(target, data, unknown)
     return target
 
 

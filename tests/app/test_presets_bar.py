@@ -11,6 +11,7 @@ import pytest
 from app.presets_bar import PresetsBar
 from app.state import SettingsState, new_item
 from core.config import presets
+from core.config.presets import load_preset, preset_path, save_preset
 from core.paths import user_presets_dir
 
 
@@ -188,3 +189,22 @@ def test_a_preset_with_pictures_brings_them(bar: PresetsBar, state: SettingsStat
     assert len(state.get("concepts")) == len(demo.data["concepts"])
     assert Path(state.get("concepts.0.path")).is_absolute()
     assert state.get("concepts.0.path") != "/pictures"
+
+
+def test_a_deleted_preset_is_said_and_comes_back_by_undo(bar: PresetsBar, state: Any) -> None:
+    state.set("lora.rank", 48)
+    save_preset(preset_path("mine"), state.data)
+    bar.refresh()
+    state.renamed("mine")
+    bar.delete()
+    assert not preset_path("mine").exists()
+    assert "mine" in bar.undo.text() and not bar.undo.isHidden()
+    bar.undo.click()
+    assert load_preset(preset_path("mine")).data["lora"]["rank"] == 48
+    assert state.preset == "mine" and bar.undo.isHidden()
+
+
+def test_export_writes_what_is_shown(bar: PresetsBar, state: Any, tmp_path: Path) -> None:
+    state.set("lora.rank", 48)
+    bar.export_to(tmp_path / "shown.json")
+    assert load_preset(tmp_path / "shown.json").data["lora"]["rank"] == 48

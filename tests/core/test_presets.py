@@ -397,7 +397,7 @@ def test_built_in_presets_cannot_be_changed() -> None:
         lambda: save_preset(demo, defaults()),
         lambda: rename_preset(demo, "x"),
         lambda: delete_preset(demo),
-        lambda: export_preset(preset_path("x"), builtin_presets_dir() / "x.json"),
+        lambda: export_preset(builtin_presets_dir() / "x.json", defaults()),
     ):
         with pytest.raises(UserError) as caught:
             attempt()
@@ -446,9 +446,11 @@ def test_import_and_export(tmp_path: Path) -> None:
     first, second = import_preset(source), import_preset(source)
     assert (first.stem, second.stem) == ("from elsewhere", "from elsewhere 2")
     assert first.read_bytes() == source.read_bytes()
-    target = export_preset(first, tmp_path / "given away")
+    shown = set_path(load_preset(first).data, "lora.rank", 48)
+    target = export_preset(tmp_path / "given away", shown)
     assert target.name == "given away.json"
-    assert target.read_bytes() == source.read_bytes()
+    assert load_preset(target).data == shown
+    assert load_preset(first).data["lora"]["rank"] == 16
     broken = tmp_path / "broken.json"
     broken.write_text("{", encoding="utf-8")
     with pytest.raises(UserError):
