@@ -20,6 +20,9 @@ FAMILIES = {
     "sdxl": FamilyKind(
         "Stable Diffusion XL", tr("Pony, Illustrious and NoobAI too; two text encoders, 1024 px.")
     ),
+    "kolors": FamilyKind(
+        "Kolors", tr("Reads Chinese and English with a large language model; 1024 px.")
+    ),
 }
 FAMILY_CHOICES = {
     "auto": FamilyKind(tr("Automatic"), tr("Read from the model.")),

@@ -113,6 +113,22 @@ class TextEncoderConfig(_Config):
         return self
 
 
+class ChatGLMSettings(_Config):
+    """text_encoder/config.json of ChatGLMModel."""
+
+    num_layers: Annotated[int, Field(ge=2, le=128)] = 28
+    padded_vocab_size: Annotated[int, Field(ge=2, le=1_000_000)] = 65024
+    hidden_size: _Count = 4096
+    ffn_hidden_size: Annotated[int, Field(ge=1, le=65536)] = 13696
+    kv_channels: Annotated[int, Field(ge=4, le=1024)] = 128
+    num_attention_heads: Annotated[int, Field(ge=1, le=256)] = 32
+    multi_query_group_num: Annotated[int, Field(ge=1, le=256)] = 1
+    # The network makes a table of so many positions at each call.
+    seq_length: Annotated[int, Field(ge=256, le=2**20)] = 2048
+    pre_seq_len: None = None
+    quantization_bit: Literal[0] = 0
+
+
 class SchedulerConfig(_Config):
     """scheduler/scheduler_config.json of the schedulers for discrete timesteps.
 

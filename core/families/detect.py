@@ -256,7 +256,7 @@ def _named(folder: Path, pipeline: str) -> str:
     if channels != unet.get("out_channels", 4):
         return f"a model whose UNet takes {channels} channels"
     if unet.get("encoder_hid_dim_type"):
-        return "a Kolors model"
+        return "a model built like Kolors, but not quite"
     if unet.get("addition_embed_type"):
         return "a Stable Diffusion XL refiner or another kin of Stable Diffusion XL"
     if unet.get("cross_attention_dim") == 1024:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from core.errors import UserError, fail
@@ -51,12 +52,16 @@ def part_files(file: BaseModelFile, part: Part) -> PartFiles | None:
         return file.elsewhere[part.name]
     if file.layout == "single_file":
         return None
-    folder = file.path / part.folder
-    if part.role == "vae" and not folder.is_dir():
+    if part.role == "vae" and not (file.path / part.folder).is_dir():
         raise no_vae(file)
-    tokenizer = file.path / part.tokenizer if part.tokenizer else None
-    weights = tuple(weight_files(folder, part.stem))
-    return PartFiles(weights, folder / "config.json", tokenizer)
+    return _usual_files(file.path, part)
+
+
+def _usual_files(folder: Path, part: Part) -> PartFiles:
+    """Where diffusers has a part."""
+    weights = tuple(weight_files(folder / part.folder, part.stem))
+    tokenizer = folder / part.tokenizer if part.tokenizer else None
+    return PartFiles(weights, folder / part.folder / "config.json", tokenizer)
 
 
 def no_vae(file: BaseModelFile) -> UserError:
@@ -83,25 +88,45 @@ def _shards(index: Path) -> list[Path]:
     return files
 
 
-def read_unet_folder(folder: Path, info: FamilyInfo) -> BaseModelFile:
-    """The model in a diffusers folder with a UNet, CLIP text encoders and an AutoencoderKL.
+def check_clip(part: Part, files: PartFiles) -> None:
+    """Refuse a CLIP text encoder whose settings or tokenizer make no sense.
 
+    Raises UserError `base_incomplete`, `base_unreadable` or `base_unexpected_weights`.
+    """
+    encoder = read_config(files.config, TextEncoderConfig)
+    if files.tokenizer is not None:
+        check_tokenizer(files.tokenizer, encoder)
+
+
+def read_unet_folder(
+    folder: Path,
+    info: FamilyInfo,
+    elsewhere: Mapping[str, PartFiles] | None = None,
+    check_text: Callable[[Part, PartFiles], None] = check_clip,
+    usual_vae: Path | None = None,
+) -> BaseModelFile:
+    """The model in a diffusers folder with a UNet, text encoders and an AutoencoderKL.
+
+    elsewhere: parts that do not lie where diffusers has them. check_text: raises UserError where a
+    text encoder makes no sense. usual_vae: the config.json to go by where the folder lacks a VAE,
+    since one can be chosen.
     Raises UserError `base_incomplete`, `base_unreadable`, `base_pickle`, `base_truncated`,
     `base_unexpected_weights` or `base_other_family`.
     """
     (denoiser,), (autoencoder,) = info.of("denoiser"), info.of("vae")
     unet = read_config(folder / denoiser.folder / "config.json", UNetConfig)
-    vae = read_config(folder / autoencoder.folder / "config.json", VaeConfig)
+    lacks_vae = usual_vae is not None and not (folder / autoencoder.folder).is_dir()
+    own_vae = folder / autoencoder.folder / "config.json"
+    vae = read_config(usual_vae if usual_vae and lacks_vae else own_vae, VaeConfig)
     scheduler = read_config(folder / "scheduler" / "scheduler_config.json", SchedulerConfig)
-    encoders = {
-        part: read_config(folder / part.folder / "config.json", TextEncoderConfig)
-        for part in info.of("text")
-    }
     for part in info.parts:
-        for file in weight_files(folder / part.folder, part.stem):
+        if part == autoencoder and lacks_vae:
+            continue
+        files = (elsewhere or {}).get(part.name) or _usual_files(folder, part)
+        for file in files.weights:
             read_header(file)
-    for part, encoder in encoders.items():
-        check_tokenizer(folder / part.tokenizer, encoder)
+        if part.role == "text":
+            check_text(part, files)
     prediction = scheduler.prediction_type
     if prediction not in ("epsilon", "v_prediction"):
         raise fail(
@@ -121,4 +146,5 @@ def read_unet_folder(folder: Path, info: FamilyInfo) -> BaseModelFile:
         default_resolution=sample * scale if isinstance(sample, int) else info.default_resolution,
         # Where latents don't halve evenly, the UNet's way up follows the sizes of its way down.
         bucket_step=scale,
+        elsewhere=elsewhere or {},
     )

@@ -42,7 +42,7 @@ _TRANSFORMERS = (
     ("cap_embedder.", "Lumina or Z-Image"),
     ("patch_embedding.", "Wan (video)"),
     ("clip_txt_mapper.", "Stable Cascade"),
-    ("encoder_hid_proj.", "Kolors"),
+    ("encoder_hid_proj.", "differently packed Kolors"),
 )
 
 

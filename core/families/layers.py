@@ -46,7 +46,13 @@ def layers_of(base: BaseModelFile, roles: tuple[Role, ...] = ("denoiser", "text"
 
 def _shapes_of(base: BaseModelFile, part: Part) -> Shapes:
     """The shapes of a part's tensors by their names without the part's prefix."""
-    if (own := part_files(base, part)) is not None:
+    try:
+        own = part_files(base, part)
+    except UserError:
+        if part.role == "vae":
+            return {}  # another one is chosen, or else this is said when the model is looked at
+        raise
+    if own is not None:
         headers = [read_header(file).shapes for file in own.weights]
         return {name: shape for shapes in headers for name, shape in shapes.items()}
     whole = read_header(base.path).shapes

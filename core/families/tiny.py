@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,82 @@ def build_tiny_sdxl(folder: Path, seed: int) -> Path:
     return folder
 
 
+def build_vocabulary(folder: Path) -> Any:
+    """A ChatGLM tokenizer of some words and all bytes, written into `folder`."""
+    from diffusers.pipelines.kolors.tokenizer import ChatGLMTokenizer
+    from sentencepiece import SentencePieceTrainer
+
+    folder.mkdir(parents=True, exist_ok=True)
+    written = BytesIO()
+    SentencePieceTrainer.train(
+        sentence_iterator=iter([_WORDS] * 4),
+        model_writer=written,
+        model_type="bpe",
+        vocab_size=400,
+        byte_fallback=True,
+        hard_vocab_limit=False,
+        num_threads=1,
+        minloglevel=2,
+    )
+    (folder / "tokenizer.model").write_bytes(written.getvalue())
+    return ChatGLMTokenizer(str(folder / "tokenizer.model"))
+
+
+def build_tiny_kolors(folder: Path, seed: int) -> Path:
+    """Write a random Kolors model in diffusers format, as `build_tiny_sd15` does one of SD 1.x."""
+    from diffusers import UNet2DConditionModel
+    from diffusers.pipelines.kolors.text_encoder import ChatGLMConfig, ChatGLMModel
+
+    tokenizer = build_vocabulary(folder / "tokenizer")
+    config = ChatGLMConfig(
+        num_layers=3,
+        padded_vocab_size=tokenizer.vocab_size + 8,
+        hidden_size=16,
+        ffn_hidden_size=32,
+        kv_channels=8,
+        num_attention_heads=2,
+        multi_query_attention=True,
+        multi_query_group_num=1,
+        add_qkv_bias=True,
+        seq_length=512,
+        original_rope=True,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        encoder = ChatGLMModel(config, empty_init=False)
+        with torch.no_grad():
+            for parameter in encoder.parameters():
+                # Its classes leave them as they come: memory that nobody has written to.
+                if parameter.ndim > 1:
+                    torch.nn.init.normal_(parameter, std=parameter.shape[-1] ** -0.5)
+                else:
+                    torch.nn.init.normal_(parameter, mean=1.0, std=0.1)
+        unet = UNet2DConditionModel(
+            **_UNET,
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+            transformer_layers_per_block=(1, 2),
+            use_linear_projection=True,
+            cross_attention_dim=12,
+            encoder_hid_dim=16,
+            encoder_hid_dim_type="text_proj",
+            addition_embed_type="text_time",
+            addition_time_embed_dim=8,
+            projection_class_embeddings_input_dim=16 + 6 * 8,
+        )
+        vae = _vae(scaling_factor=0.13025)
+    write_pipeline(
+        folder,
+        pipeline="KolorsPipeline",
+        scheduler={"num_train_timesteps": 1100, "beta_end": 0.014},
+        unet=unet,
+        text_encoder=encoder,
+        vae=vae,
+        tokenizer=tokenizer,
+    )
+    return folder
+
+
 _UNET: dict[str, Any] = {
     "sample_size": 8,
     "in_channels": 4,
@@ -166,10 +243,12 @@ def write_pipeline(
         index["requires_safety_checker"] = False
     DDIMScheduler(**(settings | (scheduler or {}))).save_pretrained(folder / "scheduler")
     for name, part in parts.items():
-        library = type(part).__module__.split(".")[0]
+        library, kind = type(part).__module__.split(".")[0], type(part).__name__
+        if "GLM" in kind:
+            library = "kolors"  # diffusers looks for these beside the pipeline
         if isinstance(part, torch.nn.Module):
             part.save_pretrained(folder / name, safe_serialization=True)
         else:
             part.save_pretrained(folder / name)
-        index[name] = [library, "CLIPTokenizer" if "tokenizer" in name else type(part).__name__]
+        index[name] = [library, "CLIPTokenizer" if kind.startswith("CLIPTokenizer") else kind]
     (folder / "model_index.json").write_text(json.dumps(index, indent=2), encoding="utf-8")

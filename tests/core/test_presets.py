@@ -272,6 +272,7 @@ def test_built_in_presets_are_right() -> None:
     found = {info.name: info for info in list_presets() if info.builtin}
     assert {"# demo", "# sd 1.5 lora", "# sd 1.5 lora prodigy"} <= set(found)
     assert {"# sdxl 1.0 lora", "# sdxl lora prodigy", "# sdxl v-prediction lora"} <= set(found)
+    assert found["# kolors lora"].family == "kolors"
     assert found["# demo"].family == "demo"
     assert found["# sdxl 1.0 lora"].family == "sdxl"
     for info in found.values():
@@ -294,6 +295,17 @@ def test_the_prodigy_preset_follows_its_authors_advice() -> None:
     assert training["prodigy"]["d_coef"] == 1.0
     assert training["scheduler"] == "cosine"
     assert training["max_grad_norm"] is None
+
+
+def test_the_kolors_preset_is_that_of_the_tutorial() -> None:
+    data = load_preset(find_preset("# kolors lora").path).data
+    assert (data["lora"]["rank"], data["lora"]["alpha"]) == (16, 4.0)
+    training, (concept,) = data["training"], data["concepts"]
+    assert (training["precision"], training["epochs"]) == ("float16", 1)
+    assert (training["resolution"], training["learning_rate"]) == (1024, 1e-4)
+    assert training["gradient_checkpointing"]
+    assert concept["path"].endswith("train") and concept["prompt"]["source"] == "metadata"
+    assert concept["image"]["crop_jitter"] == 0
 
 
 def test_the_demo_preset_refers_to_what_comes_with_the_program(tmp_path: Path) -> None:
