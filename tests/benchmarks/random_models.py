@@ -22,6 +22,7 @@ import torch
 
 from core.families.base import FamilyInfo
 from core.families.sources import bundled
+from core.families.tiny import build_vocabulary
 from core.families.weights import Tensors, build
 
 # Random numbers that are drawn once; every tensor begins somewhere else in them.
@@ -40,8 +41,12 @@ def write_full_size(info: FamilyInfo, folder: Path) -> Path:
         network = _empty(folder / part.folder / "config.json", *index[part.name])
         shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
         write_hole(folder / part.folder / f"{part.stem}.safetensors", shapes)
-        if part.tokenizer and not (folder / part.tokenizer).exists():
+        if not part.tokenizer or (folder / part.tokenizer).exists():
+            continue
+        if part.vocabulary:
             shutil.copytree(bundled(part.vocabulary), folder / part.tokenizer)
+        else:
+            build_vocabulary(folder / part.tokenizer)
     return folder
 
 
@@ -50,6 +55,9 @@ def _empty(config: Path, library: str, name: str) -> torch.nn.Module:
     plain = library in ("diffusers", "transformers")
     kind: Any = getattr(import_module(library if plain else f"diffusers.pipelines.{library}"), name)
     settings = json.loads(config.read_text(encoding="utf-8"))
+    if library == "kolors":
+        # By default it would ask for memory in spite of the meta device.
+        return build(lambda: kind(kind.config_class(**settings), empty_init=False), config)
     if hasattr(kind, "config_class"):
         return build(lambda: kind(kind.config_class(**settings)), config)
     return build(lambda: kind.from_config(settings), config)
