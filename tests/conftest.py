@@ -11,16 +11,21 @@ import os
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
 
+from tests.refusals import Refusals, momentary_refusals
+
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QApplication
     from pytestqt.qtbot import QtBot
+
+# WinError: a privilege that the account does not have.
+_NO_LINKS = 1314
 
 # A busy machine must not fail a test that is right.
 hypothesis.settings.register_profile("limner", deadline=None)
@@ -112,6 +117,10 @@ def _guarded_getaddrinfo(host: Any, *rest: Any, **named: Any) -> Any:
 
 def pytest_configure() -> None:
     """Block the network for the whole session, collection included."""
+    # Tests read and write text files as Python does where nothing is said, which is UTF-8
+    # everywhere else.
+    if sys.platform == "win32" and not sys.flags.utf8_mode:
+        raise pytest.UsageError("Set PYTHONUTF8=1 before pytest, as `start.bat test` does.")
     socket.socket.connect = _guarded_connect  # type: ignore[method-assign]
     socket.socket.connect_ex = _guarded_connect_ex  # type: ignore[method-assign]
     socket.socket.sendto = _guarded_sendto  # type: ignore[method-assign]
@@ -144,6 +153,32 @@ def limner_data_dir(tmp_path_factory: pytest.TempPathFactory, monkeypatch: Any) 
     folder = tmp_path_factory.mktemp("limner-data")
     monkeypatch.setenv("LIMNER_DATA_DIR", str(folder))
     return folder
+
+
+@pytest.fixture
+def refusals(monkeypatch: pytest.MonkeyPatch) -> Iterator[Refusals]:
+    """Every file that was just written is held by a virus scanner for one try, as on Windows."""
+    from core import files
+
+    monkeypatch.setattr(files, "_WAITS", (0.0,) * 9)
+    with momentary_refusals(monkeypatch) as told:
+        yield told
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, None, None]:
+    """A test that needs symbolic links is skipped where Windows permits none."""
+    try:
+        yield
+    except OSError as error:
+        skip_without_links(error)
+        raise
+
+
+def skip_without_links(error: OSError) -> None:
+    """Skip the test where `error` says that this account may not make symbolic links."""
+    if getattr(error, "winerror", None) == _NO_LINKS:
+        pytest.skip("Windows permits symbolic links in its developer mode alone")
 
 
 @pytest.fixture

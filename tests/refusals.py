@@ -52,7 +52,7 @@ class Refusals:
                     raise refusal(name)
 
 
-def _is_programs_call() -> bool:
+def is_programs_call() -> bool:
     """Whether Limner asks, and not a test that plays another program."""
     frame = sys._getframe(2)
     while frame is not None:
@@ -98,7 +98,7 @@ def momentary_refusals(patch: pytest.MonkeyPatch) -> Iterator[Refusals]:
 
 def _refusing(call: Call, refusals: Refusals, two: bool) -> Call:
     def refused_once(*paths: object, **named: object) -> None:
-        if named.get("dir_fd") is None and _is_programs_call():
+        if named.get("dir_fd") is None and is_programs_call():
             refusals.check(*(paths[:2] if two else paths[:1]))
         call(*paths, **named)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from core import paths
+from tests.conftest import skip_without_links
 
 
 def test_network_is_refused_and_noticed(no_network):
@@ -46,3 +47,11 @@ def test_user_folders_are_temporary(limner_data_dir):
     ):
         assert folder.is_relative_to(limner_data_dir)
     assert not Path(os.environ["XDG_DATA_HOME"]).is_relative_to(Path.home() / ".local")
+
+
+def test_a_test_without_the_right_to_make_links_is_skipped():
+    error = OSError(22, "A required privilege is not held by the client")
+    skip_without_links(error)
+    error.winerror = 1314  # type: ignore[attr-defined,unused-ignore]
+    with pytest.raises(pytest.skip.Exception, match="symbolic links"):
+        skip_without_links(error)

@@ -12,10 +12,14 @@ import pytest
 from core import files
 from tests.refusals import momentary_refusals, refusal
 
+# As the program has them; `refusals` takes them away.
+_WAITS = files._WAITS
+
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds that were waited, without waiting them."""
+    monkeypatch.setattr(files, "_WAITS", _WAITS)
     waited: list[float] = []
     monkeypatch.setattr(files.time, "sleep", waited.append)
     return waited

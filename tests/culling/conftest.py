@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from core import files
-from tests.refusals import Refusals, momentary_refusals
+from tests.refusals import Refusals
 
 
 @pytest.fixture(autouse=True)
@@ -34,8 +32,5 @@ def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def refusals(monkeypatch: pytest.MonkeyPatch) -> Iterator[Refusals]:
-    """Every file that was just written is held by a virus scanner for one try, as on Windows."""
-    monkeypatch.setattr(files, "_WAITS", (0.0,) * 9)
-    with momentary_refusals(monkeypatch) as told:
-        yield told
+def _held_for_a_moment(refusals: Refusals) -> None:
+    """See `refusals`."""

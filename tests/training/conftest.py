@@ -15,8 +15,14 @@ from core.families.registry import family
 from core.runs.folder import RunFolder, create
 from core.training.control import Control
 from core.training.trainer import Outcome, train
+from tests.refusals import Refusals
 
 SIZES = [(64, 64), (96, 64), (64, 96), (80, 80), (120, 60), (64, 64), (200, 200)]
+
+
+@pytest.fixture(autouse=True)
+def _held_for_a_moment(refusals: Refusals) -> None:
+    """See `refusals`."""
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,14 @@ import pytest
 from core.config.job import defaults, require, set_path
 from core.runs.folder import RunFolder, create
 from core.worker.client import WorkerProcess
+from tests.refusals import Refusals
 
 SCRIPT = Path(__file__).with_name("trainers.py")
+
+
+@pytest.fixture(autouse=True)
+def _held_for_a_moment(refusals: Refusals) -> None:
+    """See `refusals`."""
 
 
 @pytest.fixture

@@ -13,8 +13,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from core.errors import Problem, UserError
 from core.worker import main, protocol
+from tests.refusals import momentary_refusals
 
 
 def outcome(status: str = "finished", step: int = 0) -> Any:
@@ -184,6 +187,8 @@ TRAINERS = {
 if __name__ == "__main__":
     name, folder, *rest = sys.argv[1:]
     resume = rest[rest.index("--resume") + 1] if "--resume" in rest else ""
-    code = main.run(Path(folder), resume=resume, trainer=TRAINERS[name])
+    # In this process too each file that was just written is held for one try.
+    with pytest.MonkeyPatch.context() as patch, momentary_refusals(patch):
+        code = main.run(Path(folder), resume=resume, trainer=TRAINERS[name])
     sys.stderr.flush()
     os._exit(code)
